@@ -18,27 +18,15 @@ use gatepost_state::store::StateStore;
 /// No Odoo connection and no place in its queue is held while a person decides.
 #[derive(Debug)]
 pub enum Elicitation<'a> {
-    /// For a client that cannot ask.
-    ConfirmToken,
-    /// For a client that asks when a result requires it, with its response to an
-    /// earlier request, if any.
-    InputRequired(Option<InputResponse>),
-    /// For a client that can be asked on the stream of its call.
-    ServerRequest(CallStream<'a>),
-}
-
-/// The ways to ask the person behind the client.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum ElicitationMode {
     /// The client cannot ask: the model gets a token with the preview, with which
     /// it confirms.
     ConfirmToken,
     /// The result of the tool is an
     /// [`ElicitRequest`](gatepost_mcp::elicitation::ElicitRequest), and the client
-    /// calls again with the response ([`Elicitation::input_response`]).
-    InputRequired,
-    /// The tool asks while it runs ([`Elicitation::elicit`]).
-    ServerRequest,
+    /// calls again with the response, which is here.
+    InputRequired(Option<InputResponse>),
+    /// The tool asks while it runs, on the stream of its call.
+    ServerRequest(CallStream<'a>),
 }
 
 /// The stream of one call, and what is needed to ask on it.
@@ -113,38 +101,12 @@ gatepost_base::words! {
     pub fn kind(&self);
 }
 
-impl Elicitation<'_> {
-    /// Returns the way to ask.
-    pub fn mode(&self) -> ElicitationMode {
-        match self {
-            Self::InputRequired(_) => ElicitationMode::InputRequired,
-            Self::ServerRequest(_) => ElicitationMode::ServerRequest,
-            Self::ConfirmToken => ElicitationMode::ConfirmToken,
-        }
-    }
-
-    /// Returns the response to an earlier request, if the call brings one.
-    pub fn input_response(&self) -> Option<&InputResponse> {
-        match self {
-            Self::InputRequired(response) => response.as_ref(),
-            Self::ServerRequest(_) | Self::ConfirmToken => None,
-        }
-    }
-
+impl CallStream<'_> {
     /// Sends a request on the stream of the call, and waits for the response.
     ///
     /// # Errors
-    /// [`ElicitationError`]; [`ElicitationError::Unsupported`] in the other modes.
+    /// [`ElicitationError`].
     pub async fn elicit(&self, message: &str) -> Result<ElicitAction, ElicitationError> {
-        match self {
-            Self::ServerRequest(stream) => stream.elicit(message).await,
-            Self::InputRequired(_) | Self::ConfirmToken => Err(ElicitationError::Unsupported),
-        }
-    }
-}
-
-impl CallStream<'_> {
-    async fn elicit(&self, message: &str) -> Result<ElicitAction, ElicitationError> {
         let mut pending = self
             .pending
             .register(self.owner.clone(), self.client_request.clone())?;

@@ -7,6 +7,6 @@ mod channel;
 mod cross_replica;
 mod pending;
 
-pub use channel::{CallStream, Elicitation, ElicitationError, ElicitationMode};
+pub use channel::{CallStream, Elicitation, ElicitationError};
 pub use cross_replica::{is_pending, post_response};
 pub use pending::{Delivery, ElicitationOwner, PendingElicitations};

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     access::{OdooSession, OperationError},
-    elicitation::{ElicitationError, ElicitationMode},
+    elicitation::{Elicitation, ElicitationError},
     telemetry::{ErrorSource, RequestLog, RpcErrorType},
     tools::{self, Tool, ToolError, ToolOutput},
 };
@@ -67,7 +67,7 @@ async fn run(
     let result = match tool.run(session, arguments).await {
         // A client that cannot ask must not get a question.
         Ok(ToolOutput::InputRequired(_))
-            if session.elicitation.mode() != ElicitationMode::InputRequired =>
+            if !matches!(session.elicitation, Elicitation::InputRequired(_)) =>
         {
             Err(OperationError::from(ElicitationError::Unsupported).into())
         }

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::{Tool, ToolError, ToolFuture, ToolOutput};
 use crate::{
     access::{OdooSession, OperationError},
-    elicitation::ElicitationMode,
+    elicitation::Elicitation,
 };
 use gatepost_mcp::elicitation::ElicitRequest;
 use gatepost_odoo::Operation;
@@ -29,9 +29,9 @@ fn run_tool<'a>(_: &'static Tool, access: &'a OdooSession<'a>, _: &'a str) -> To
 }
 
 async fn elicit(access: &OdooSession<'_>) -> Result<ToolOutput, ToolError> {
-    let consent = match access.elicitation.mode() {
-        ElicitationMode::ConfirmToken => return Ok("by id".to_owned().into()),
-        ElicitationMode::InputRequired => match access.elicitation.input_response() {
+    let consent = match &access.elicitation {
+        Elicitation::ConfirmToken => return Ok("by id".to_owned().into()),
+        Elicitation::InputRequired(response) => match response {
             Some(given) if given.state == STATE => given.action,
             Some(_) | None => {
                 return Ok(ToolOutput::InputRequired(ElicitRequest {
@@ -40,11 +40,10 @@ async fn elicit(access: &OdooSession<'_>) -> Result<ToolOutput, ToolError> {
                 }));
             }
         },
-        ElicitationMode::ServerRequest => access
-            .elicitation
-            .elicit("May I?")
-            .await
-            .map_err(OperationError::from)?,
+        Elicitation::ServerRequest(stream) => {
+            let answer = stream.elicit("May I?").await;
+            answer.map_err(OperationError::from)?
+        }
     };
     Ok(json!({ "consent": consent.as_str() }).to_string().into())
 }

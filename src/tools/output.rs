@@ -6,7 +6,7 @@ use gatepost_mcp::elicitation::ElicitRequest;
 #[derive(Debug)]
 pub enum ToolOutput {
     /// A request that the person behind the client must answer first. Only in
-    /// [`ElicitationMode::InputRequired`](crate::elicitation::ElicitationMode::InputRequired).
+    /// [`Elicitation::InputRequired`](crate::elicitation::Elicitation::InputRequired).
     InputRequired(ElicitRequest),
     /// Text for the model.
     Text(String),

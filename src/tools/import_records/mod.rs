@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     access::{ContextRequest, OdooSession, OperationError, RecordSnapshot},
-    elicitation::ElicitationMode,
+    elicitation::Elicitation,
     validation,
     writes::{
         self, Baseline, CompletedWrite, PreviewRenderer, RecoveredOutcome, Report,
@@ -118,8 +118,7 @@ impl WriteOperation for ImportOperation {
         } = self.validate(access).await?;
         let mode = access.permit_write(call.clone()).await?.mode();
         let is_approved = self.has_confirm_token
-            || (access.elicitation.mode() == ElicitationMode::InputRequired
-                && access.elicitation.input_response().is_some());
+            || matches!(access.elicitation, Elicitation::InputRequired(Some(_)));
         // Of several records with one name Odoo takes the first, and reports that
         // only in the result.
         let mut is_tested = by_name || (mode.requires_preview() && !is_approved);

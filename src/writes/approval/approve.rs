@@ -8,12 +8,12 @@ use serde_json::Value;
 use super::token::{ApprovalToken, ApprovalTokenError, ApproverKind, VerifiedApproval};
 use crate::{
     access::{AuthorizedWrite, OdooSession, OperationError},
-    elicitation::ElicitationMode,
+    elicitation::Elicitation,
     writes::{RequestFingerprint, WriteOperation, WriteOutcome, WritePlan},
 };
 use gatepost_base::{digest::json_digest, text::one_line};
 use gatepost_identity::Caller;
-use gatepost_mcp::elicitation::{ElicitAction, ElicitRequest};
+use gatepost_mcp::elicitation::{ElicitAction, ElicitRequest, InputResponse};
 use gatepost_policy::WriteMode;
 use gatepost_state::store::StoreKey;
 
@@ -108,20 +108,22 @@ pub(crate) async fn approve(
             preview: &plan.preview,
             now: unix_seconds(Timestamp::now()),
         };
-        let presented = match access.elicitation.mode() {
-            ElicitationMode::InputRequired => context.via_input_required().await?,
-            ElicitationMode::ServerRequest => {
+        let presented = match &access.elicitation {
+            Elicitation::InputRequired(response) => {
+                context.via_input_required(response.as_ref()).await?
+            }
+            Elicitation::ServerRequest(stream) => {
                 let message = context.approval_message("");
-                check_elicit_action(access.elicitation.elicit(&message).await?)?;
+                check_elicit_action(stream.elicit(&message).await?)?;
                 accepted = Some(content);
                 continue;
             }
-            ElicitationMode::ConfirmToken if mode == WriteMode::RequireHuman => {
+            Elicitation::ConfirmToken if mode == WriteMode::RequireHuman => {
                 return Err(OperationError::NotApproved(
                     "a person must approve this change, and this client cannot ask one, because it does not support elicitation. Nothing was changed, and retrying will not help. Ask the user to make the change in Odoo, or to use a client that supports elicitation".to_owned(),
                 ));
             }
-            ElicitationMode::ConfirmToken => context.via_confirm_token().await?,
+            Elicitation::ConfirmToken => context.via_confirm_token().await?,
         };
         return match presented {
             Ok(approval) => granted(plan, approval),
@@ -149,9 +151,12 @@ struct ApprovalContext<'a> {
 impl ApprovalContext<'_> {
     /// For a client that is asked by the result of a call: its answer, or the
     /// question.
-    async fn via_input_required(&self) -> Result<PresentedApproval, OperationError> {
+    async fn via_input_required(
+        &self,
+        response: Option<&InputResponse>,
+    ) -> Result<PresentedApproval, OperationError> {
         let mut why = String::new();
-        if let Some(input) = self.access.elicitation.input_response() {
+        if let Some(input) = response {
             match self
                 .token
                 .verify(ApproverKind::Person, &input.state, self.now)
