@@ -1,17 +1,19 @@
 //! Validates the columns of an import against the model's fields.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::RangeInclusive,
+};
 
 use super::values::writable_field;
 use crate::access::{OdooSession, OperationError};
 use gatepost_odoo::{
     CellMeaning, Column, Field, FieldKind, FieldName, Load, ModelName, Operation, Schema, cell_at,
+    format_row_ranges,
 };
 
 /// Errors that are shown.
 const MAX_ERRORS: usize = 20;
-/// Rows that one error names.
-const MAX_ROWS: usize = 10;
 
 /// Validates an import against the fields that the caller can see. Errors in cells
 /// that Odoo reports by itself are left to Odoo. Returns whether Odoo has to look
@@ -130,13 +132,13 @@ fn lost_lines(load: &Load, schema: &Schema) -> Vec<String> {
     }
     let mut errors = Vec::new();
     for (name, places) in lists {
-        let mut bare: Vec<usize> = Vec::new();
-        let mut current: Option<usize> = None;
+        let mut bare: Vec<RangeInclusive<usize>> = Vec::new();
+        let mut current: Option<RangeInclusive<usize>> = None;
         for (index, row) in load.rows().iter().enumerate() {
             if begins.contains(&index) {
                 bare.extend(current.take());
                 if !cell_at(row, key).is_empty() {
-                    current = Some(index + 1);
+                    current = Some(index..=index);
                 }
             }
             if places.iter().any(|at| !cell_at(row, *at).is_empty()) {
@@ -147,7 +149,7 @@ fn lost_lines(load: &Load, schema: &Schema) -> Vec<String> {
         if !bare.is_empty() {
             errors.push(format!(
                 "{} may update a record and have no cell in the columns of `{name}`: Odoo would delete all lines that the record has; import such records without these columns",
-                row_list(&bare)
+                format_row_ranges(&bare)
             ));
         }
     }
@@ -165,28 +167,15 @@ fn non_finite_numbers(load: &Load, at: usize, kind: FieldKind) -> Option<String>
         let number = cell_at(row, at).trim().parse::<f64>();
         number.is_ok_and(|number| !number.is_finite())
     });
-    let odd: Vec<usize> = odd.map(|(index, _)| index + 1).collect();
+    let odd: Vec<RangeInclusive<usize>> = odd.map(|(index, _)| index..=index).collect();
     let column = load.columns().get(at)?;
     (!odd.is_empty()).then(|| {
         format!(
             "{} have no finite number in `{}`; write digits, such as 12.5",
-            row_list(&odd),
+            format_row_ranges(&odd),
             column.as_str()
         )
     })
-}
-
-fn row_list(rows: &[usize]) -> String {
-    let mut text: Vec<String> = rows
-        .iter()
-        .take(MAX_ROWS)
-        .map(ToString::to_string)
-        .collect();
-    if rows.len() > MAX_ROWS {
-        text.push(format!("and {} more", rows.len() - MAX_ROWS));
-    }
-    let word = if rows.len() == 1 { "row" } else { "rows" };
-    format!("{word} {}", text.join(", "))
 }
 
 #[cfg(test)]

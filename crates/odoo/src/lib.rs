@@ -46,6 +46,6 @@ pub use operation::Operation;
 pub use order::{InvalidOrder, Order};
 pub use record_id::{InvalidRecordId, RecordId};
 pub use request::{Request, Search};
-pub use row_problems::RowProblems;
+pub use row_problems::{RowProblems, format_row_ranges};
 pub use schema::Schema;
 pub use system_query::{CreatedAfter, CreatedRecordsQuery, SystemQuery};

@@ -58,7 +58,7 @@ impl fmt::Display for RowProblems {
 
 /// Rows from 1, such as `rows 2, 5-7`. A record with lines is its first row to
 /// its last.
-fn format_row_ranges(rows: &[RangeInclusive<usize>]) -> String {
+pub fn format_row_ranges(rows: &[RangeInclusive<usize>]) -> String {
     let mut runs: Vec<(usize, usize)> = Vec::new();
     let mut sorted: Vec<(usize, usize)> = rows
         .iter()
