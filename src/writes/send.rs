@@ -13,13 +13,6 @@ use gatepost_base::digest::hex;
 use gatepost_odoo::{Call, LoadResult, Operation, RecordId, Request};
 use gatepost_odoo_client::{CallError, UnknownOutcome};
 
-/// The position of a call among those of its write.
-#[derive(Clone, Copy)]
-struct CallPosition {
-    is_first: bool,
-    is_last: bool,
-}
-
 /// What a write did, and whether that could be stored under its key.
 pub(super) type ExecutionResult =
     Result<(CompletedWrite, Result<(), OperationError>), OperationError>;
@@ -45,10 +38,7 @@ pub(super) async fn send_calls(
     for (index, write) in allowed.into_iter().enumerate() {
         let call = Arc::new(write.call().clone());
         let operation = call.operation();
-        let position = CallPosition {
-            is_first: index == 0,
-            is_last: index + 1 == count,
-        };
+        let position = (index == 0, index + 1 == count);
         let (so_far, own) = (done.clone(), Arc::clone(attempt));
         let then = move |response| record_response(so_far, call, own, position, response);
         let ended = match access.send_write(write, before.clone(), then).await {
@@ -77,7 +67,7 @@ async fn record_response(
     mut done: CompletedWrite,
     call: Arc<Call>,
     attempt: Arc<Attempt>,
-    position: CallPosition,
+    (is_first, is_last): (bool, bool),
     response: Result<Bytes, OperationError>,
 ) -> ExecutionResult {
     let parsed = match &response {
@@ -86,10 +76,10 @@ async fn record_response(
     };
     if let Err(denied) = parsed {
         // A response that cannot be read comes after the write.
-        let partly = !position.is_first || response.is_ok();
+        let partly = !is_first || response.is_ok();
         return Err(record_failure(&attempt, partly, call.operation(), denied).await);
     }
-    let stored = if position.is_last {
+    let stored = if is_last {
         attempt.complete(&done).await
     } else {
         Ok(())
