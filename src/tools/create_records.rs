@@ -61,7 +61,7 @@ impl WriteOperation for Arguments {
     async fn plan(&self, access: &OdooSession<'_>) -> Result<WritePlan, OperationError> {
         access.may_write(&self.model, Operation::Create)?;
         let (context, companies) = access.context(self.context.as_ref(), false).await?;
-        let what = (&self.model, Operation::Create);
+        let what = (&self.model, Operation::Create, None);
         let prepared =
             validation::validate_records(access, what, self.values.clone(), &context).await?;
         let schema = access.schema(&self.model).await?;
@@ -105,7 +105,8 @@ impl WriteOperation for Arguments {
         let values = match plan {
             Some(plan) => plan.values(),
             None => {
-                let (what, values) = ((&self.model, Operation::Create), self.values.clone());
+                let what = (&self.model, Operation::Create, None);
+                let values = self.values.clone();
                 validated = validation::validate_records(access, what, values, &context).await?;
                 &validated.values
             }
@@ -124,10 +125,7 @@ impl WriteOperation for Arguments {
         let records = pluralize(count, "record");
         let mut text = format!("Created {records} of {}:\n", self.model);
         let records = (&self.model, &*done.ids);
-        let fields = (
-            &*self.field_names(),
-            writes::tracked_fields_of_new as fn(&_) -> _,
-        );
+        let fields = (&*self.field_names(), writes::tracked_fields_of_new);
         let after = write_support::read_back(access, records, fields, &context).await;
         write_support::append_records(&mut text, &done.ids, after.as_ref());
         footer::append_footer(&mut text, access, &self.model, &companies, true);

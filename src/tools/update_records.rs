@@ -12,7 +12,7 @@ use super::{
 use crate::{
     access::{ContextRequest, OdooSession, OperationError, RecordSnapshot},
     validation,
-    validation::{ValidatedRecords, unapplied_values},
+    validation::{ValidatedRecords, unapplied_values, unproven_values},
     writes::{
         self, Baseline, CompletedWrite, PreviewRenderer, RecoveredOutcome, Report, UndoSupport,
         WriteOperation, WritePlan, can_be_restored,
@@ -153,9 +153,9 @@ impl WriteOperation for Arguments {
         let schema = access.schema(&self.model).await?;
         let is_as_requested = self.ids.iter().all(|id| {
             now.row(*id)
-                .is_some_and(|row| unapplied_values(&schema, values, row).is_empty())
+                .is_some_and(|row| unproven_values(&schema, values, row).is_empty())
         });
-        if is_as_requested && write_support::are_comparable(&schema, values) {
+        if is_as_requested {
             return Ok(RecoveredOutcome::Done(self.ids.clone()));
         }
         // Other values prove nothing: Odoo normalizes some, and others may have
@@ -178,7 +178,7 @@ impl WriteOperation for Arguments {
         let records = pluralize(count, "record");
         let mut text = format!("Updated {records} of {}:\n", self.model);
         let records = (&self.model, &*done.ids);
-        let fields = (&*self.field_names(), writes::tracked_fields as fn(&_) -> _);
+        let fields = (&*self.field_names(), writes::tracked_fields);
         let after = write_support::read_back(access, records, fields, &context).await;
         write_support::append_records(&mut text, &done.ids, after.as_ref());
         if let Some(after) = &after {
@@ -201,8 +201,8 @@ impl Arguments {
         access: &OdooSession<'_>,
         context: &Context,
     ) -> Result<ValidatedRecords, OperationError> {
-        let records = (&self.model, &*self.ids);
-        validation::validate_update(access, records, self.values.clone(), context).await
+        let what = (&self.model, Operation::Write, Some(&*self.ids));
+        validation::validate_records(access, what, vec![self.values.clone()], context).await
     }
 
     /// Reports values that Odoo did not store, although it returned `true`.
@@ -225,7 +225,7 @@ impl Arguments {
                 let mut values = self.values.clone();
                 // Commands may name records that they deleted.
                 values.retain(is_single);
-                let what = (&self.model, Operation::Write);
+                let what = (&self.model, Operation::Write, None);
                 validated =
                     validation::validate_records(access, what, vec![values], context).await?;
                 (&*validated.values, &validated.names)
@@ -235,36 +235,28 @@ impl Arguments {
             return Ok(());
         };
         values.retain(is_single);
-        let mut reported = 0;
-        for (id, row) in after.rows() {
-            let other = unapplied_values(&schema, &values, row);
-            if !other.is_empty() {
-                reported += 1;
-                if reported > MAX_REPORTED {
-                    continue;
-                }
-                let show = PreviewRenderer {
-                    schema: &schema,
-                    names,
-                };
-                let now: Vec<String> = other
-                    .iter()
-                    .filter_map(|name| {
-                        let value = show.value(schema.field(name), row.get(*name)?);
-                        Some(format!("{name} is {value}"))
-                    })
-                    .collect();
-                footer::append_line(
-                    text,
-                    &format!(
-                        "Odoo did not apply all values: in [{id}] {}. Another rule in Odoo sets this, or someone changed it at the same time; tell the user.",
-                        now.join(", ")
-                    ),
-                );
-            }
+        let show = PreviewRenderer {
+            schema: &schema,
+            names,
+        };
+        let rows = after
+            .rows()
+            .map(|(id, row)| (id, row, unapplied_values(&schema, &values, row)));
+        let unlike: Vec<_> = rows.filter(|(_, _, other)| !other.is_empty()).collect();
+        for (id, row, other) in unlike.iter().take(MAX_REPORTED) {
+            let now = other.iter().filter_map(|name| {
+                let value = show.value(schema.field(name), row.get(*name)?);
+                Some(format!("{name} is {value}"))
+            });
+            let now: Vec<String> = now.collect();
+            let line = format!(
+                "Odoo did not apply all values: in [{id}] {}. Another rule in Odoo sets this, or someone changed it at the same time; tell the user.",
+                now.join(", ")
+            );
+            footer::append_line(text, &line);
         }
-        if reported > MAX_REPORTED {
-            let rest = reported - MAX_REPORTED;
+        if unlike.len() > MAX_REPORTED {
+            let rest = unlike.len() - MAX_REPORTED;
             footer::append_line(text, &format!("The same happened to {rest} more records."));
         }
         Ok(())

@@ -2,15 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::{Map, Value};
-
 use super::footer;
 pub(super) use crate::writes::{id_list, id_ranges, odoo_time};
 use crate::{
     access::{OdooSession, RecordSnapshot},
     writes::PreviewRenderer,
 };
-use gatepost_odoo::{Context, FieldClass, FieldName, ModelName, RecordId, Schema};
+use gatepost_odoo::{Context, FieldName, ModelName, RecordId, Schema};
 
 /// Reads these fields of records after a write, and those of `tracked`, which show
 /// later whether the records were changed again. Returns `None` if that fails,
@@ -18,7 +16,7 @@ use gatepost_odoo::{Context, FieldClass, FieldName, ModelName, RecordId, Schema}
 pub(super) async fn read_back(
     access: &OdooSession<'_>,
     records: (&ModelName, &[RecordId]),
-    (fields, tracked): (&[FieldName], fn(&Schema) -> Vec<FieldName>),
+    (fields, tracked): (&[FieldName], impl Fn(&Schema) -> Vec<FieldName>),
     context: &Context,
 ) -> Option<RecordSnapshot> {
     let schema = access.schema_visible_in_all_records(records.0).await;
@@ -91,25 +89,4 @@ pub(super) fn field_names<'n>(names: impl Iterator<Item = &'n String>) -> Vec<Fi
         .into_iter()
         .filter_map(|name| FieldName::try_from(name.as_str()).ok())
         .collect()
-}
-
-/// Whether it can be seen of all these values that they were written.
-pub(super) fn are_comparable(schema: &Schema, values: &Map<String, Value>) -> bool {
-    values.iter().all(|(name, _)| {
-        schema
-            .field(name)
-            .is_some_and(|field| match field.kind.class() {
-                FieldClass::Many2one
-                | FieldClass::Number
-                | FieldClass::Reference
-                | FieldClass::Scalar => true,
-                FieldClass::Binary
-                | FieldClass::Document
-                | FieldClass::Many2many
-                | FieldClass::One2many
-                | FieldClass::Properties
-                | FieldClass::UntypedId
-                | FieldClass::Unknown => false,
-            })
-    })
 }

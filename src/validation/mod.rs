@@ -14,5 +14,6 @@ pub mod values;
 
 pub use import_columns::validate_import;
 pub use query::{fields_to_show, validate_fields, validate_order};
-pub use record_values::{ValidatedRecords, validate_records, validate_update};
+pub use record_values::{ValidatedRecords, validate_records};
 pub use unapplied_values::unapplied_values;
+pub(crate) use unapplied_values::unproven_values;

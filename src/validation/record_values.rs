@@ -40,43 +40,23 @@ impl ValidatedRecords {
 /// Validates the values of records: coerces them to the model's fields, and looks
 /// up the records that they link to.
 ///
+/// `ids` are the records of an update: its lists may not change lines of others. If
+/// they are not known, lists may name lines of any record.
+///
 /// # Errors
 /// [`OperationError::InvalidArgument`] with all that is invalid, not only the first.
 pub async fn validate_records(
     access: &OdooSession<'_>,
-    (model, operation): (&ModelName, Operation),
+    (model, operation, ids): (&ModelName, Operation, Option<&[RecordId]>),
     list: Vec<Map<String, Value>>,
     context: &Context,
 ) -> Result<ValidatedRecords, OperationError> {
     let none: &[RecordId] = &[];
-    let records = (operation == Operation::Create).then_some(none);
-    validate_all(access, (model, operation, records), list, context).await
-}
-
-/// Validates the values of an update of these records, whose lists may not change
-/// lines of other records.
-///
-/// # Errors
-/// [`OperationError::InvalidArgument`] with all that is invalid, not only the first.
-pub async fn validate_update(
-    access: &OdooSession<'_>,
-    (model, ids): (&ModelName, &[RecordId]),
-    values: Map<String, Value>,
-    context: &Context,
-) -> Result<ValidatedRecords, OperationError> {
-    let what = (model, Operation::Write, Some(ids));
-    validate_all(access, what, vec![values], context).await
-}
-
-async fn validate_all(
-    access: &OdooSession<'_>,
-    (model, operation, records): (&ModelName, Operation, Option<&[RecordId]>),
-    list: Vec<Map<String, Value>>,
-    context: &Context,
-) -> Result<ValidatedRecords, OperationError> {
+    let is_create = operation == Operation::Create;
+    let records = if is_create { Some(none) } else { ids };
     let argument = ArgumentPath::argument("values");
     let path_of = |index: usize| {
-        if operation == Operation::Create {
+        if is_create {
             argument.at(index)
         } else {
             argument.clone()

@@ -53,11 +53,33 @@ pub fn unapplied_values<'v>(
     values: &'v Map<String, Value>,
     row: &Map<String, Value>,
 ) -> Vec<&'v str> {
-    let unapplied = values.iter().filter(|(name, written)| {
+    names_where(schema, values, row, |is_as_written| {
+        is_as_written == Some(false)
+    })
+}
+
+/// The fields that do not, or not certainly, have the value that was written.
+pub(crate) fn unproven_values<'v>(
+    schema: &Schema,
+    values: &'v Map<String, Value>,
+    row: &Map<String, Value>,
+) -> Vec<&'v str> {
+    names_where(schema, values, row, |is_as_written| {
+        is_as_written != Some(true)
+    })
+}
+
+fn names_where<'v>(
+    schema: &Schema,
+    values: &'v Map<String, Value>,
+    row: &Map<String, Value>,
+    is_wanted: impl Fn(Option<bool>) -> bool,
+) -> Vec<&'v str> {
+    let wanted = values.iter().filter(|(name, written)| {
         let pair = schema.field(name).zip(row.get(*name));
-        pair.and_then(|(field, given)| is_as_written(field, written, given)) == Some(false)
+        is_wanted(pair.and_then(|(field, given)| is_as_written(field, written, given)))
     });
-    unapplied.map(|(name, _)| name.as_str()).collect()
+    wanted.map(|(name, _)| name.as_str()).collect()
 }
 
 /// The value; `None` if it is empty, which is `false` for most types.

@@ -24,7 +24,8 @@ pub(super) fn stored_result(response: &[u8]) -> Value {
         Value::Array(items) if items.iter().all(|item| RecordId::from_json(item).is_some()) => {
             Value::Array(items.into_iter().take(MAX_IDS).collect())
         }
-        value => describe(&value).into(),
+        value @ (Value::Null | Value::Bool(_) | Value::Number(_)) => describe(&value).into(),
+        value @ (Value::String(_) | Value::Array(_) | Value::Object(_)) => describe(&value).into(),
     }
 }
 

@@ -136,7 +136,8 @@ pub(super) async fn validate_restored(
     list: Vec<Map<String, Value>>,
     context: &Context,
 ) -> Result<ValidatedRecords, OperationError> {
-    match validate_records(access, (&entry.model, operation), list, context).await {
+    let what = (&entry.model, operation, None);
+    match validate_records(access, what, list, context).await {
         Err(OperationError::InvalidArgument(why)) => Err(OperationError::InvalidArgument(format!(
             "this change cannot be undone, because the old values are no longer valid for the model; retrying will not help. {why}"
         ))),

@@ -8,7 +8,7 @@ use super::{
     entry::{UndoEntry, UndoKind},
     fingerprints::is_same,
 };
-use crate::{access::RecordSnapshot, validation::unapplied_values::is_as_written};
+use crate::{access::RecordSnapshot, validation::unapplied_values::unproven_values};
 use gatepost_odoo::{FieldName, RecordId, Schema};
 
 /// The state of a record relative to the change that is to be undone.
@@ -47,7 +47,12 @@ pub(super) fn current_state(
     let wanted = entry.requested_values(id);
     let mut changed: Vec<FieldName> = match (marks, wanted) {
         (Some(marks), _) => marks.changed_fields(id, row).into_iter().cloned().collect(),
-        (None, Some(wanted)) => fields_unlike_request(schema, wanted, row),
+        (None, Some(wanted)) => {
+            let names = unproven_values(schema, wanted, row).into_iter();
+            names
+                .filter_map(|name| FieldName::try_from(name).ok())
+                .collect()
+        }
         (None, None) => Vec::new(),
     };
     if marks.is_some() {
@@ -70,21 +75,6 @@ pub(super) fn current_state(
     } else {
         CurrentState::Unknown
     }
-}
-
-/// The fields that do not, or not certainly, have what was to be written.
-fn fields_unlike_request(
-    schema: &Schema,
-    wanted: &Map<String, Value>,
-    row: &Map<String, Value>,
-) -> Vec<FieldName> {
-    let unlike = wanted.iter().filter(|(name, written)| {
-        let pair = schema.field(name).zip(row.get(*name));
-        pair.and_then(|(field, now)| is_as_written(field, written, now)) != Some(true)
-    });
-    unlike
-        .filter_map(|(name, _)| FieldName::try_from(name.as_str()).ok())
-        .collect()
 }
 
 fn is_reverted(

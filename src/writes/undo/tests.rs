@@ -110,10 +110,6 @@ fn update_entry(before: Value, marks: Option<FieldFingerprints>) -> UndoEntry {
     }
 }
 
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "reads better where it is called"
-)]
 fn state_of(entry: &UndoEntry, now: Value) -> CurrentState {
     let now = RecordSnapshot::from(now);
     current_state(entry, &schema(), id(7), (&now, &CurrentLists::new()))

@@ -138,7 +138,7 @@ fn invalid_table_is_rejected_and_never_sent() {
         (
             json!(["credit_limit"]),
             json!([["1"], ["NaN"], ["-Infinity"], ["1e999"]]),
-            "rows 2, 3, 4 have no finite number",
+            "rows 2-4 have no finite number",
         ),
         (json!(["name.id"]), json!([["A"]]), "not a column"),
         (json!(["name"]), json!([[["A"]]]), "a cell is a text"),

@@ -76,6 +76,22 @@ fn recovered_write_can_be_undone() {
 }
 
 #[test]
+fn lost_update_of_tags_and_html_is_found_done() {
+    let stage = direct();
+    stage
+        .fake_odoo
+        .inject_disconnect("res.partner/write", FaultPoint::AfterCommit);
+    let values = json!({"category_id": [1], "comment": "Met at the fair"});
+    let update =
+        json!({"model": "res.partner", "ids": [1], "values": values, "idempotency_key": "k"});
+    let (text, failed) = stage.call("update_records", &update);
+    assert!(failed && text.contains("may have run or not"), "{text}");
+    let text = answered(&stage, "update_records", &update);
+    assert!(text.contains("was done; nothing was done now"), "{text}");
+    assert_eq!(call_count(&stage, "res.partner/write"), 1);
+}
+
+#[test]
 fn write_that_never_ran_is_neither_reported_done_nor_repeated() {
     let stage = direct();
     for (tool, arguments) in [
