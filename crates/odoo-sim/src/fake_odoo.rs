@@ -53,6 +53,18 @@ impl FakeOdoo {
         }
     }
 
+    /// Another server with the same records, which is changed by itself.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        Self {
+            committed: RwLock::new(self.database()),
+            write_lock: Mutex::new(()),
+            fixed_time: Mutex::new(*lock(&self.fixed_time)),
+            pending_faults: PendingFaults::default(),
+            calls: Mutex::new(Vec::new()),
+        }
+    }
+
     /// The requests received, oldest first, at most 10,000.
     pub fn calls(&self) -> Vec<RecordedCall> {
         lock(&self.calls).clone()
