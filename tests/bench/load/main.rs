@@ -8,10 +8,13 @@
 //! `cargo test` leaves it out, `cargo test --bench load` runs it in the test
 //! profile (as CI does: that build exists, and it checks for overflow), and
 //! `cargo bench --bench load` in the release profile. `GATEPOST_LOAD_SECONDS`
-//! sets the duration.
+//! sets the duration. With `GATEPOST_SOAK_MINUTES`, as `scripts/soak` sets it, it
+//! runs `soak` instead.
 #![expect(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
+    clippy::unreachable,
     clippy::print_stdout,
     clippy::indexing_slicing,
     clippy::disallowed_methods,
@@ -23,7 +26,19 @@
 mod agent;
 mod expected;
 mod odoo;
+mod soak;
 mod usage;
+
+#[expect(
+    dead_code,
+    unused_imports,
+    reason = "the tests need more of the provider than this does"
+)]
+#[path = "../../it/idp/mod.rs"]
+mod idp;
+#[expect(dead_code, reason = "the tests need more of it")]
+#[path = "../../it/redis_server.rs"]
+mod redis_server;
 
 #[expect(dead_code, reason = "the tests need more of it")]
 #[path = "../../it/log.rs"]
@@ -56,6 +71,10 @@ use usage::ResourceUsage;
 const CLIENTS: usize = 200;
 
 fn main() {
+    if let Ok(minutes) = std::env::var("GATEPOST_SOAK_MINUTES") {
+        let seconds = minutes.parse::<f64>().unwrap() * 60.0;
+        return soak::run(Duration::from_secs_f64(seconds));
+    }
     let seconds = std::env::var("GATEPOST_LOAD_SECONDS")
         .ok()
         .map_or(60, |text| text.parse().unwrap());

@@ -205,9 +205,11 @@ impl Drop for GatewayProcess {
     }
 }
 
-/// The command that serves the configuration in this folder.
+/// The command that serves the configuration in this folder: of this build, or the
+/// binary that `GATEPOST_BINARY` names.
 pub(super) fn serve_command(folder: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_gatepost"));
+    let own = || env!("CARGO_BIN_EXE_gatepost").into();
+    let mut command = Command::new(std::env::var_os("GATEPOST_BINARY").unwrap_or_else(own));
     command
         .env_clear()
         .current_dir(folder)
