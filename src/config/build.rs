@@ -12,7 +12,7 @@ use crate::{
 use gatepost_base::{InstanceName, ProviderName, Subject};
 use gatepost_identity::{
     self, ApiKeyId, CacheTtls, ClaimRules, EgressPolicy, Facade, Grants, InvalidProvider,
-    ProtectedResource, ProviderSettings,
+    ProtectedResource, ProviderSettings, ProviderTrust,
 };
 use gatepost_odoo_client::{ApiKey, InvalidOdooClientSettings, OdooClient, OdooClientSettings};
 use gatepost_state::{
@@ -82,7 +82,7 @@ impl ValidConfig {
     }
 
     fn build_with_state_of(&self, other: &Gateway) -> Result<Gateway, BuildError> {
-        let gateway = self.build_for_diagnostics()?;
+        let gateway = self.build_gateway(&other.providers())?;
         let store_settings = self.store_settings()?;
         let state_store = reuse_or_open_store(&store_settings, other)?;
         // Last because it changes the other gateway's journal.
@@ -128,8 +128,17 @@ impl ValidConfig {
     /// # Errors
     /// [`BuildError`].
     pub fn build_for_diagnostics(&self) -> Result<Gateway, BuildError> {
+        self.build_gateway(&[])
+    }
+
+    /// Builds a gateway without a journal. A provider whose settings have not
+    /// changed is one of `known`, so that a reload does not log out its users.
+    fn build_gateway(
+        &self,
+        known: &[Arc<gatepost_identity::Provider>],
+    ) -> Result<Gateway, BuildError> {
         let config = &self.config;
-        let providers = self.providers()?;
+        let providers = self.providers(known)?;
         let endpoints = config
             .instances
             .iter()
@@ -232,19 +241,33 @@ impl ValidConfig {
         ))
     }
 
-    /// The identity providers by name.
+    /// The identity providers by name; those of `known` that have the same settings.
     ///
     /// # Errors
     /// [`BuildError::Untrusted`], [`BuildError::Provider`].
-    pub fn providers(&self) -> Result<Providers, BuildError> {
+    fn providers(
+        &self,
+        known: &[Arc<gatepost_identity::Provider>],
+    ) -> Result<Providers, BuildError> {
         let mut providers = Providers::new();
         for (name, provider) in &self.config.providers {
-            let tls = gatepost_tls::client_config(provider.ca_file.as_deref())
+            let ca_file = provider.ca_file.as_deref();
+            let tls = gatepost_tls::client_config(ca_file)
                 .map_err(|error| BuildError::Untrusted(name.clone(), error))?;
-            let settings = self.provider_settings(name, provider, tls);
-            let made = gatepost_identity::Provider::new(settings)
-                .map_err(|error| BuildError::Provider(name.clone(), error))?;
-            providers.insert(name.clone(), Arc::new(made));
+            let trust = ProviderTrust {
+                tls,
+                // Read a moment ago.
+                authorities: ca_file.and_then(|file| std::fs::read(file).ok()),
+            };
+            let settings = self.provider_settings(name, provider, trust);
+            let mut known = known.iter();
+            let made = match known.find(|one| one.has_settings(&settings)) {
+                Some(same) => Arc::clone(same),
+                None => gatepost_identity::Provider::new(settings)
+                    .map(Arc::new)
+                    .map_err(|error| BuildError::Provider(name.clone(), error))?,
+            };
+            providers.insert(name.clone(), made);
         }
         Ok(providers)
     }
@@ -315,7 +338,7 @@ impl ValidConfig {
         &self,
         name: &ProviderName,
         provider: &Provider,
-        tls: rustls::ClientConfig,
+        trust: ProviderTrust,
     ) -> ProviderSettings {
         ProviderSettings {
             name: name.clone(),
@@ -325,7 +348,7 @@ impl ValidConfig {
             introspection_url: provider.introspection_url.clone(),
             jwks_url: provider.jwks_url.clone(),
             signed_introspection: provider.signed_introspection,
-            algorithms: provider.algorithms.clone(),
+            algorithms: provider.algorithms(),
             require_at_jwt: provider.require_at_jwt(),
             audiences: self.config.audiences_of_provider(name),
             claims: ClaimRules {
@@ -349,7 +372,7 @@ impl ValidConfig {
                 connect_timeout: Duration::from_millis(provider.connect_timeout_ms),
                 timeout: Duration::from_millis(provider.timeout_ms),
             },
-            tls,
+            trust,
             max_in_flight: provider.max_in_flight,
             max_wait: Duration::from_millis(provider.max_wait_ms),
             cache: CacheTtls {

@@ -22,7 +22,8 @@ pub struct Provider {
     pub issuer: String,
     /// How tokens are validated: by introspection (RFC 7662), by signature, or by
     /// both. Default `introspection`; `jwt` for `auth0` and `entra`, which have no
-    /// introspection, and for `authentik`.
+    /// introspection, and for `authentik`; `jwt_then_introspection` for `canaille`,
+    /// `lemonldap` and `rauthy`, whose introspection omits claims.
     pub validation: Option<Validation>,
     /// Zitadel: the id of the project for this Odoo. It sets the defaults of
     /// `audiences`, `challenge_scopes` and `role_claims`.
@@ -55,11 +56,10 @@ pub struct Provider {
     /// Whether it signs introspection responses (RFC 9701). Default `false`.
     pub signed_introspection: bool,
     /// The signature algorithms accepted.
-    /// Default `["RS256", "PS256", "ES256", "EdDSA"]`.
-    #[default(algorithms())]
-    pub algorithms: Vec<String>,
+    /// Default `["RS256", "PS256", "ES256", "EdDSA"]`; for `canaille` also `RS512`.
+    pub algorithms: Option<Vec<String>>,
     /// Whether a JWT must be marked as an access token (`typ: at+jwt`, RFC 9068).
-    /// Default `true` for `other`, otherwise `false`.
+    /// Default `true` for `other` and `better-auth`, otherwise `false`.
     pub require_at_jwt: Option<bool>,
     /// Claims with roles or groups, as JSON pointers (RFC 6901) to an object of
     /// roles, a list, or words. The default depends on the kind.
@@ -135,13 +135,24 @@ pub enum ProviderKind {
     Auth0,
     /// authentik.
     Authentik,
+    /// Better Auth, with its plugin `oauth-provider`.
+    #[serde(rename = "better-auth")]
+    BetterAuth,
+    /// canaille.
+    Canaille,
     /// Microsoft Entra ID.
     Entra,
+    /// Kanidm.
+    Kanidm,
     /// Keycloak.
     Keycloak,
+    /// `LemonLDAP::NG`.
+    Lemonldap,
     /// Any other that follows the standards.
     #[default]
     Other,
+    /// Rauthy.
+    Rauthy,
     /// Zitadel.
     Zitadel,
 }
@@ -154,6 +165,8 @@ pub enum ClientAuthMethod {
     ClientSecretBasic,
     /// With the secret in the body.
     ClientSecretPost,
+    /// Not at all, at an endpoint on a private address.
+    None,
     /// With an assertion signed by the client's key (RFC 7523).
     PrivateKeyJwt,
 }
@@ -204,9 +217,15 @@ impl Provider {
             // authentik omits the type of a token in introspection responses, so
             // refresh tokens could not be distinguished from access tokens.
             ProviderKind::Auth0 | ProviderKind::Authentik | ProviderKind::Entra => Validation::Jwt,
-            ProviderKind::Keycloak | ProviderKind::Other | ProviderKind::Zitadel => {
-                Validation::Introspection
+            // Their introspection responses lack an audience, a type, or roles.
+            ProviderKind::Canaille | ProviderKind::Lemonldap | ProviderKind::Rauthy => {
+                Validation::JwtThenIntrospection
             }
+            ProviderKind::BetterAuth
+            | ProviderKind::Kanidm
+            | ProviderKind::Keycloak
+            | ProviderKind::Other
+            | ProviderKind::Zitadel => Validation::Introspection,
         })
     }
 
@@ -221,8 +240,19 @@ impl Provider {
 
     /// Whether a JWT must be marked as an access token.
     pub fn require_at_jwt(&self) -> bool {
-        self.require_at_jwt
-            .unwrap_or_else(|| self.kind == ProviderKind::Other && !self.is_zitadel())
+        self.require_at_jwt.unwrap_or_else(|| match self.kind {
+            ProviderKind::BetterAuth => true,
+            ProviderKind::Other => !self.is_zitadel(),
+            ProviderKind::Auth0
+            | ProviderKind::Authentik
+            | ProviderKind::Canaille
+            | ProviderKind::Entra
+            | ProviderKind::Kanidm
+            | ProviderKind::Keycloak
+            | ProviderKind::Lemonldap
+            | ProviderKind::Rauthy
+            | ProviderKind::Zitadel => false,
+        })
     }
 
     /// Claims with roles or groups, with the default of the kind.
@@ -239,10 +269,16 @@ impl Provider {
         }
         let claims: &[&str] = match self.kind {
             ProviderKind::Auth0 => &["/permissions"],
-            ProviderKind::Authentik => &["/groups"],
+            ProviderKind::Authentik | ProviderKind::Canaille | ProviderKind::Lemonldap => {
+                &["/groups"]
+            }
+            ProviderKind::BetterAuth => &["/roles"],
             ProviderKind::Entra => &["/roles"],
             ProviderKind::Keycloak => &["/realm_access/roles"],
-            ProviderKind::Other | ProviderKind::Zitadel => &["/roles", "/groups"],
+            ProviderKind::Kanidm
+            | ProviderKind::Other
+            | ProviderKind::Rauthy
+            | ProviderKind::Zitadel => &["/roles", "/groups"],
         };
         claims.iter().map(|claim| (*claim).to_owned()).collect()
     }
@@ -253,9 +289,14 @@ impl Provider {
             // authentik's `client_id` is the client that introspects: the gateway.
             ProviderKind::Authentik => &["azp"],
             ProviderKind::Auth0
+            | ProviderKind::BetterAuth
+            | ProviderKind::Canaille
             | ProviderKind::Entra
+            | ProviderKind::Kanidm
             | ProviderKind::Keycloak
+            | ProviderKind::Lemonldap
             | ProviderKind::Other
+            | ProviderKind::Rauthy
             | ProviderKind::Zitadel => &["client_id", "azp", "appid", "cid"],
         }
     }
@@ -271,21 +312,38 @@ impl Provider {
 
     /// The scopes that a first login requests by default.
     pub fn challenge_scopes(&self) -> Vec<String> {
-        self.project.as_ref().map_or_else(Vec::new, |project| {
-            vec![
-                "openid".to_owned(),
-                "profile".to_owned(),
-                format!("urn:zitadel:iam:org:project:id:{project}:aud"),
-            ]
+        if let Some(project) = &self.project {
+            let audience = format!("urn:zitadel:iam:org:project:id:{project}:aud");
+            return vec!["openid".to_owned(), "profile".to_owned(), audience];
+        }
+        let scopes: &[&str] = match self.kind {
+            // The scope adds the groups.
+            ProviderKind::Canaille | ProviderKind::Rauthy => &["openid", "profile", "groups"],
+            // It refuses a login without scope.
+            ProviderKind::Lemonldap => &["openid", "profile"],
+            ProviderKind::Auth0
+            | ProviderKind::Authentik
+            | ProviderKind::BetterAuth
+            | ProviderKind::Entra
+            | ProviderKind::Kanidm
+            | ProviderKind::Keycloak
+            | ProviderKind::Other
+            | ProviderKind::Zitadel => &[],
+        };
+        scopes.iter().map(|scope| (*scope).to_owned()).collect()
+    }
+
+    /// The signature algorithms that are accepted, with the default of the kind.
+    pub fn algorithms(&self) -> Vec<String> {
+        self.algorithms.clone().unwrap_or_else(|| {
+            let usual = ["RS256", "PS256", "ES256", "EdDSA"].into_iter();
+            // Authlib signs with the strongest that its key allows.
+            let more = (self.kind == ProviderKind::Canaille).then_some("RS512");
+            usual.chain(more).map(str::to_owned).collect()
         })
     }
 }
 
-fn algorithms() -> Vec<String> {
-    ["RS256", "PS256", "ES256", "EdDSA"]
-        .map(str::to_owned)
-        .into()
-}
 fn scope_claims() -> Vec<String> {
     ["/scope", "/scp"].map(str::to_owned).into()
 }

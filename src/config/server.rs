@@ -21,7 +21,8 @@ pub struct Server {
     /// Certificate and key; without them the listeners use plain HTTP.
     pub tls: Option<Tls>,
     /// The role of unauthenticated callers. Only allowed if every address in
-    /// `listen` is a loopback address. Default: they are rejected.
+    /// `listen` is a loopback address, and no setting is for callers from other
+    /// machines. Requests through a proxy are rejected. Default: all are rejected.
     #[schemars(schema_with = "schema::role_name")]
     pub anonymous_role: Option<RoleName>,
     /// Web origins, such as `https://inspector.example`, whose pages may call the

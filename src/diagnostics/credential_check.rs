@@ -90,7 +90,7 @@ impl Gateway {
                     principal.audiences.join("`, `"),
                     audiences.join("`, `")
                 ),
-                "make the client request the right audience (`challenge_scopes`, RFC 8707 `resource`), or set `audiences` of the instance",
+                endpoint.explain_audiences(&principal.audiences),
             ));
             return findings;
         }
@@ -109,7 +109,11 @@ impl Gateway {
                     "no grant gives it a role for this instance (its roles there: {})",
                     if roles.is_empty() { "none".to_owned() } else { roles.join(", ") }
                 ),
-                "give the user the role at the provider, or add `[[grants]]` with conditions that the token meets",
+                if principal.roles.is_empty() {
+                    "the token has no roles or groups at `role_claims`: request the scope that adds them (`challenge_scopes`), correct `role_claims`, or grant by `scope`, `subject` or `client_id`"
+                } else {
+                    "add `[[grants]]` with a `provider_role` that the token has, or give the user the role at the provider"
+                },
             ));
             return findings;
         }

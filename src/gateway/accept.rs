@@ -121,6 +121,7 @@ impl Gateway {
         }
         let bearer = Bearer::from_headers(&head.headers);
         let client = client_address(head.peer, &head.headers, &self.trusted_proxies);
+        let allows_anonymous = cors::is_direct_local_request(head);
         // Before authentication: a token costs a signature check or a call to a provider.
         if self.authenticator.requires_check(&bearer) {
             self.limits
@@ -130,7 +131,14 @@ impl Gateway {
         // Before the method: the first request of mcp-remote is a bare GET that expects a challenge.
         let authenticated = self
             .authenticator
-            .authenticate(bearer, &route.endpoint, client, now, &mut log.token_lookup)
+            .authenticate(
+                bearer,
+                allows_anonymous,
+                &route.endpoint,
+                client,
+                now,
+                &mut log.token_lookup,
+            )
             .await
             .map_err(|why| self.unauthenticated(&route, why))?;
         log.caller = Some(authenticated.caller.subject.clone());

@@ -62,9 +62,12 @@ pub enum Unauthenticated {
     /// Too many tokens from the same address failed; this one was not verified.
     #[error(transparent)]
     RateLimited(RateLimited),
-    /// The token is not valid, or not for this instance.
+    /// The token is not valid.
     #[error(transparent)]
     TokenRejected(#[from] TokenRejected),
+    /// The token is valid, but for something else. The text is for the log.
+    #[error("{}", TokenRejected::Audience)]
+    WrongAudience(String),
 }
 
 impl Unauthenticated {
@@ -76,16 +79,21 @@ impl Unauthenticated {
             Self::NoBearer(_) => "malformed authorization header".to_owned(),
             Self::ProviderUnavailable(unavailable) => unavailable.cause.to_string(),
             Self::RateLimited(_) => "too many rejected tokens from this address".to_owned(),
-            Self::TokenRejected(error) => error.reason().to_owned(),
+            Self::TokenRejected(error) => match error.log_help() {
+                Some(help) => format!("{}: {help}", error.reason()),
+                None => error.reason().to_owned(),
+            },
+            Self::WrongAudience(found) => format!("audience: {found}"),
         }
     }
 
     /// How the lookup of a token ended that failed so.
     fn lookup_outcome(&self) -> TokenLookup {
         match self {
-            Self::InvalidApiKey(_) | Self::NoBearer(_) | Self::TokenRejected(_) => {
-                TokenLookup::Rejected
-            }
+            Self::InvalidApiKey(_)
+            | Self::NoBearer(_)
+            | Self::TokenRejected(_)
+            | Self::WrongAudience(_) => TokenLookup::Rejected,
             Self::ProviderUnavailable(unavailable) => match unavailable.cause {
                 ProviderError::ClientRejected(_) | ProviderError::ClientUnproved(_) => {
                     TokenLookup::ClientCredentialsRejected
@@ -118,11 +126,12 @@ impl Authenticator {
     /// Authenticates a caller at an endpoint.
     ///
     /// An invalid token is rejected even if anonymous callers are allowed: its
-    /// sender did not mean to be anonymous. `lookup` is set if the token is a
-    /// provider's.
+    /// sender did not mean to be anonymous. `allows_anonymous`: the request comes
+    /// from this machine. `lookup` is set if the token is a provider's.
     pub(super) async fn authenticate(
         &self,
         bearer: Result<Bearer<'_>, BearerError>,
+        allows_anonymous: bool,
         endpoint: &Endpoint,
         client: Option<IpAddr>,
         now: Now,
@@ -130,7 +139,7 @@ impl Authenticator {
     ) -> Result<Authenticated, Unauthenticated> {
         let bearer = match (bearer, &self.anonymous_role) {
             (Ok(bearer), _) => bearer,
-            (Err(BearerError::Missing), Some(role)) => {
+            (Err(BearerError::Missing), Some(role)) if allows_anonymous => {
                 let caller = unauthenticated_caller(CallerKind::Anonymous, vec![role.clone()]);
                 return Ok(Authenticated {
                     caller,
@@ -217,6 +226,10 @@ impl Authenticator {
     ) -> Result<(Arc<Principal>, TokenLookup), Unauthenticated> {
         let (principal, outcome) = match provider.cached(bearer, None, now) {
             TokenCacheLookup::Valid(principal) => (principal, TokenLookup::Cached),
+            TokenCacheLookup::Rejected(TokenRejected::Audience) => {
+                let found = endpoint.explain_audiences(&Provider::unverified_audiences(bearer));
+                return Err(Unauthenticated::WrongAudience(found));
+            }
             TokenCacheLookup::Rejected(why) => return Err(why.into()),
             TokenCacheLookup::Miss(unknown) => {
                 // A token that was valid before is not locked out by another client
@@ -253,7 +266,8 @@ impl Authenticator {
         if principal.has_audience(&endpoint.token_policy.audiences) {
             Ok((principal, outcome))
         } else {
-            Err(TokenRejected::Audience.into())
+            let found = endpoint.explain_audiences(&principal.audiences);
+            Err(Unauthenticated::WrongAudience(found))
         }
     }
 

@@ -39,7 +39,7 @@ pub(super) fn check_origin(
         return Ok(());
     };
     let text = origin.to_str().unwrap_or_default().to_ascii_lowercase();
-    let local = head.local_listener
+    let local = is_local_request(head)
         && text
             .split_once("://")
             .is_some_and(|(_, authority)| is_loopback_name(without_port(authority)));
@@ -50,6 +50,22 @@ pub(super) fn check_origin(
     } else {
         Err(RequestError::OriginNotAllowed(truncated(&text)))
     }
+}
+
+/// Whether a program on this machine sent the request to it, without a proxy in
+/// between: a proxy names another host, or says that it is there.
+pub(super) fn is_direct_local_request(head: &Head) -> bool {
+    let mut names = head.headers.keys().map(HeaderName::as_str);
+    is_local_request(head)
+        && !names.any(|name| {
+            name.starts_with("x-forwarded") || matches!(name, "forwarded" | "via" | "x-real-ip")
+        })
+}
+
+/// Whether the request came to a loopback listener under a name of loopback.
+fn is_local_request(head: &Head) -> bool {
+    let host = head.host.as_deref();
+    head.local_listener && host.is_some_and(|host| is_loopback_name(without_port(host)))
 }
 
 /// The header fields that MCP clients may send.

@@ -51,6 +51,43 @@ impl EndpointRoute {
     }
 }
 
+impl Endpoint {
+    /// Why a token with these audiences is not for this instance, and what would
+    /// change that. For the log and the administrator.
+    pub(crate) fn explain_audiences(&self, audiences: &[Box<str>]) -> String {
+        let shown: Vec<String> = audiences.iter().take(5).map(|one| printable(one)).collect();
+        if shown.is_empty() {
+            return "neither the token nor the introspection response has an `aud`; if the token is a JWT, set `validation = \"jwt_then_introspection\"`".to_owned();
+        }
+        // ChatGPT and Claude Code request a token for the origin, or with a `/`.
+        let near = self.public_urls.iter().find(|url| {
+            let url = url.trim_end_matches('/');
+            let path = url.split('/').skip(3).map(|part| part.len() + 1).sum();
+            let origin = url.get(..url.len().saturating_sub(path)).unwrap_or(url);
+            audiences
+                .iter()
+                .any(|one| [origin, url].contains(&one.trim_end_matches('/')))
+        });
+        let shown = shown.join("`, `");
+        match near {
+            Some(url) => format!(
+                "the token is for `{shown}`, the origin of the public URL `{url}` or that URL with another ending; add it to `audiences` of the instance if no other instance has this origin"
+            ),
+            None => format!(
+                "the token is for `{shown}`; make the client request the right audience, or set `audiences` of the instance"
+            ),
+        }
+    }
+}
+
+/// Text of a token for one line of the log.
+fn printable(text: &str) -> String {
+    text.chars()
+        .filter(|char| !char.is_control())
+        .take(120)
+        .collect()
+}
+
 impl TokenPolicy {
     /// The provider to verify a token with: the one that the token names, or
     /// for a token that names none the first that introspects opaque tokens.

@@ -205,7 +205,8 @@ impl RequestError {
                     | Unauthenticated::NoBearer(BearerError::Missing | BearerError::OtherScheme)
                     | Unauthenticated::ProviderUnavailable(_)
                     | Unauthenticated::RateLimited(_)
-                    | Unauthenticated::TokenRejected(_) => S::UNAUTHORIZED,
+                    | Unauthenticated::TokenRejected(_)
+                    | Unauthenticated::WrongAudience(_) => S::UNAUTHORIZED,
                 };
                 failed
                     .detail(why.internal_reason())
@@ -226,9 +227,9 @@ impl RequestError {
         challenge: impl Fn(&Challenge) -> Box<str>,
     ) -> Self {
         let objection = match &why {
-            Unauthenticated::InvalidApiKey(_) | Unauthenticated::TokenRejected(_) => {
-                Challenge::InvalidToken
-            }
+            Unauthenticated::InvalidApiKey(_)
+            | Unauthenticated::TokenRejected(_)
+            | Unauthenticated::WrongAudience(_) => Challenge::InvalidToken,
             Unauthenticated::NoBearer(BearerError::Missing | BearerError::OtherScheme) => {
                 Challenge::NoToken
             }

@@ -20,7 +20,7 @@ use crate::{
 use gatepost_base::{CredentialName, InstanceName, ProviderName, RoleName, TraceId};
 use gatepost_identity::{
     CacheTtls, ClaimRules, ClientAuth, EgressPolicy, Grant, Grants, Provider, ProviderSettings,
-    Secret, Validation,
+    ProviderTrust, Secret, Validation,
 };
 use gatepost_mcp::Session;
 use gatepost_odoo::Operation;
@@ -206,7 +206,10 @@ fn provider(says: &Arc<Mutex<String>>) -> Arc<Provider> {
             connect_timeout: Duration::from_secs(5),
             timeout: Duration::from_secs(5),
         },
-        tls: gatepost_tls::client_config(None).unwrap(),
+        trust: ProviderTrust {
+            tls: gatepost_tls::client_config(None).unwrap(),
+            authorities: None,
+        },
         max_in_flight: 4,
         max_wait: Duration::from_secs(5),
         cache: CacheTtls {

@@ -431,7 +431,7 @@ fn questionable_settings_load_with_warnings() {
         api_key_file = "odoo.key"
         connect_timeout_ms = 9000
         timeout_ms = 5000
-        public_urls = ["https://mcp.example.com/a", "https://mcp.example.com/A/"]
+        public_urls = ["http://127.10.0.1:10080/a", "http://127.10.0.1:10080/A/"]
 
         [keys]
         file = "none.toml"

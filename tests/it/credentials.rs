@@ -43,24 +43,24 @@ const SETTINGS: [(&str, &str); 8] = [
 ];
 
 /// A keys file of the gateway, and the headers for its keys.
-struct Keys {
+pub(crate) struct Keys {
     folder: tempfile::TempDir,
 }
 
 impl Keys {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             folder: tempfile::tempdir().unwrap(),
         }
     }
 
-    fn file(&self) -> String {
+    pub(crate) fn file(&self) -> String {
         let file = self.folder.path().join("keys.toml");
         file.to_str().unwrap().to_owned()
     }
 
     /// The header of a new key with these roles.
-    fn header_for_roles(&self, roles: &[&str]) -> String {
+    pub(crate) fn header_for_roles(&self, roles: &[&str]) -> String {
         let key = ApiKey::generate().unwrap();
         let stored = StoredKey {
             id: key.id().clone(),

@@ -5,7 +5,10 @@ use std::{fs, process::Command};
 use odoo_sim::ADMIN_KEY;
 use serde_json::{Value, json};
 
-use crate::test_gateway::{TestGateway, TestResponse, tool_call};
+use crate::{
+    credentials::Keys,
+    test_gateway::{TestGateway, TestResponse, tool_call},
+};
 
 const JSON: &str = "Content-Type: application/json";
 
@@ -63,12 +66,14 @@ fn only_canonical_paths_reach_an_instance() {
 #[test]
 fn public_url_routes_only_to_its_own_instance() {
     let company = std::sync::Arc::new(odoo_sim::FakeOdoo::new(jiff::civil::date(2026, 11, 21)));
+    let keys = Keys::new();
+    let bearer = keys.header_for_roles(&["reader"]);
     let stage = TestGateway::in_front_of(
         "http://127.0.0.1:9",
         company,
         ADMIN_KEY,
         &[
-            ("GATEPOST_SERVER__ANONYMOUS_ROLE", "reader"),
+            ("GATEPOST_KEYS__FILE", &keys.file()),
             ("GATEPOST_INSTANCES__OTHER__URL", "http://127.0.0.1:9"),
             ("GATEPOST_INSTANCES__OTHER__API_KEY", ADMIN_KEY),
             (
@@ -79,7 +84,8 @@ fn public_url_routes_only_to_its_own_instance() {
     );
     let hello = json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {"protocolVersion": "2025-06-18"}}).to_string();
     let title = |path: &str, host: &str| {
-        let answer = stage.request("POST", path, &[JSON, &format!("Host: {host}")], &hello);
+        let headers = [JSON, &format!("Host: {host}"), &bearer];
+        let answer = stage.request("POST", path, &headers, &hello);
         (
             answer.status,
             serde_json::from_str::<Value>(&answer.body).map_or(json!(null), |body| {

@@ -29,7 +29,7 @@ pub(super) enum ClaimsSource {
 
 /// What claims must be like. There must be an audience; whether it is the
 /// instance's is checked per request ([`Principal::has_audience`]).
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ClaimRules {
     /// The provider's own name, compared byte for byte.
     pub issuer: Arc<str>,

@@ -13,7 +13,7 @@ use super::{
 };
 
 /// How the gateway authenticates to a provider.
-#[derive(Debug)]
+#[derive(PartialEq, Debug)]
 pub enum ClientAuth {
     /// With a secret in the header (RFC 6749 section 2.3.1).
     Basic {
@@ -47,7 +47,7 @@ pub enum ClientAuth {
 }
 
 /// A text that `Debug` does not show.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Box<str>);
 
 impl Secret {

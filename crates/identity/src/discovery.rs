@@ -88,6 +88,58 @@ impl Discovery {
     }
 }
 
+impl Discovery {
+    /// As [`walk_client_discovery`](super::provider_endpoints::ProviderEndpoints::walk_client_discovery).
+    pub(super) async fn walk_like_clients(&self, http: &ProviderHttp) -> Result<Url, String> {
+        let mut steps = Vec::new();
+        let mut stops = false;
+        for url in client_metadata_urls(&self.issuer) {
+            let found = match http.get(&url, MAX_METADATA_BYTES).await {
+                Err(error) => error.to_string(),
+                Ok(response) if response.status != http::StatusCode::OK => {
+                    stops |= !response.status.is_client_error();
+                    format!("status {}", response.status.as_u16())
+                }
+                Ok(response) => match serde_json::from_slice::<Metadata>(&response.body) {
+                    Ok(metadata) if metadata.issuer == *self.issuer && !stops => return Ok(url),
+                    Ok(metadata) if metadata.issuer == *self.issuer => "the metadata".to_owned(),
+                    Ok(_) => {
+                        stops = true;
+                        "the metadata of another issuer".to_owned()
+                    }
+                    Err(_) => {
+                        stops = true;
+                        format!("`{}`, not metadata", response.media_type())
+                    }
+                },
+            };
+            steps.push(format!("`{}` gives {found}", url.path()));
+        }
+        Err(steps.join(", "))
+    }
+}
+
+/// The locations of metadata in the order of MCP clients.
+fn client_metadata_urls(issuer: &str) -> Vec<Url> {
+    let Ok(url) = Url::parse(issuer) else {
+        return Vec::new();
+    };
+    let path = url.path().trim_end_matches('/');
+    let mut paths = vec![
+        format!("/.well-known/oauth-authorization-server{path}"),
+        format!("/.well-known/openid-configuration{path}"),
+    ];
+    if !path.is_empty() {
+        paths.push(format!("{path}/.well-known/openid-configuration"));
+    }
+    let at = |path: &String| {
+        let mut url = url.clone();
+        url.set_path(path);
+        url
+    };
+    paths.iter().map(at).collect()
+}
+
 impl NeededEndpoints {
     fn are_in(self, metadata: &Metadata, http: &ProviderHttp) -> bool {
         let is_usable = |url: &Option<String>| {

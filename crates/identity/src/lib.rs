@@ -63,7 +63,7 @@ pub use provider::Provider;
 pub use provider_check::{CheckResult, CheckStatus};
 pub use provider_error::{ProviderError, ProviderUnavailable};
 pub use provider_http::{EgressPolicy, http_failure};
-pub use provider_settings::{InvalidProvider, ProviderSettings, Validation};
+pub use provider_settings::{InvalidProvider, ProviderSettings, ProviderTrust, Validation};
 pub use token_cache::CacheTtls;
 pub use token_lookup::{TokenCacheLookup, TokenCacheMiss, TokenError, VerifiedToken};
 pub use token_rejected::TokenRejected;

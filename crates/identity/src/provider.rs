@@ -74,6 +74,12 @@ impl Provider {
         })
     }
 
+    /// Whether it was created with these settings: then it can be used further,
+    /// with all that it knows of tokens.
+    pub fn has_settings(&self, settings: &ProviderSettings) -> bool {
+        self.settings == *settings
+    }
+
     /// Its name in the configuration.
     pub fn name(&self) -> &ProviderName {
         &self.settings.name

@@ -75,6 +75,13 @@ impl Provider {
             }
             Err(unavailable) => results.push(explain_unavailable(&unavailable)),
         }
+        results.push(match self.endpoints.walk_client_discovery().await {
+            Ok(url) => CheckResult::pass(format!("clients find the metadata at `{url}`")),
+            Err(steps) => CheckResult::warn(
+                format!("clients may not find the metadata: {steps}"),
+                "let `[facade]` publish it, or configure the provider or its proxy to answer 404 where there is none",
+            ),
+        });
         if self.endpoints.http.is_public().await == Some(false) {
             results.push(CheckResult::warn(
                 "its address is not public, so that assistants in a cloud (claude.ai, ChatGPT) cannot reach it to log in",
@@ -144,9 +151,11 @@ impl Provider {
                 metadata.client_id_metadata_document_supported,
             ) {
                 (Some(_), true) => CheckResult::pass(
-                    "clients can register themselves (RFC 7591) or use a URL as client id",
+                    "its metadata says that clients can register themselves (RFC 7591) or use a URL as client id; whether their tokens have the right audience shows only a login",
                 ),
-                (Some(_), false) => CheckResult::pass("clients can register themselves (RFC 7591)"),
+                (Some(_), false) => CheckResult::pass(
+                    "its metadata says that clients can register themselves (RFC 7591); whether their tokens have the right audience shows only a login",
+                ),
                 (None, true) => CheckResult::pass(
                     "clients can use a URL as client id (client id metadata documents)",
                 ),
@@ -217,20 +226,31 @@ impl Provider {
 
     /// Why a token is rejected, in the detail that an administrator may see.
     fn explain_rejection(&self, why: TokenRejected, bearer: Bearer<'_>) -> CheckResult {
-        let is_jwt = jwt::unverified_claims(bearer.reveal()).is_some();
+        let by_signature = self.settings.validation != Validation::Introspection;
         let remedy = match why {
-            TokenRejected::Audience
-            | TokenRejected::Expired
-            | TokenRejected::Issuer
+            TokenRejected::Algorithm => format!(
+                "the token is signed with `{}`, and `algorithms` is `{}`; add it there if the provider signs with it",
+                jwt::unverified_algorithm(bearer.reveal()).unwrap_or_default(),
+                self.settings.algorithms.join("`, `")
+            ),
+            TokenRejected::Audience | TokenRejected::Issuer => self.explain_jwt(bearer),
+            TokenRejected::Contradiction => "the introspection response and the signed token name different subjects or clients; set `validation = \"jwt\"`, or `\"introspection\"`".to_owned(),
+            TokenRejected::Expired => "get a new token; if it is new, compare the clocks".to_owned(),
+            TokenRejected::Inactive => "the provider does not know the token, or no longer; Zitadel and Keycloak also say so if the gateway's client is not in the token's audience".to_owned(),
+            TokenRejected::InvalidClaim => "a claim has the wrong type or an impossible value; check what the provider writes into it".to_owned(),
+            TokenRejected::NotYetValid => "the token is not valid yet; compare the clocks".to_owned(),
+            TokenRejected::NoProvider => "no instance accepts tokens of a provider".to_owned(),
+            TokenRejected::SenderConstrained => "the token is bound to a key (DPoP, mTLS), which is not supported; disable that for this client".to_owned(),
+            TokenRejected::Subject => "the token has neither a valid `sub` nor a client".to_owned(),
+            TokenRejected::TooShort => "no provider issues tokens this short; was it pasted completely?".to_owned(),
+            TokenRejected::NoClient
             | TokenRejected::NoExpiry
-                if is_jwt =>
-            {
-                self.explain_jwt(bearer)
-            }
-            TokenRejected::Algorithm
-            | TokenRejected::DuplicateMember
+            | TokenRejected::TokenType
+            | TokenRejected::Unmarked
+            | TokenRejected::WrongType => why.log_help().unwrap_or_default().to_owned(),
+            TokenRejected::IdToken => "it is an ID token or a logout token; paste the access token".to_owned(),
+            TokenRejected::DuplicateMember
             | TokenRejected::ForbiddenHeader
-            | TokenRejected::IdToken
             | TokenRejected::KeyMismatch
             | TokenRejected::Malformed
             | TokenRejected::NoKeyId
@@ -239,52 +259,58 @@ impl Provider {
             | TokenRejected::Stale
             | TokenRejected::TooLong
             | TokenRejected::UnknownKey
-            | TokenRejected::WrongType => self.explain_jwt(bearer),
-            TokenRejected::Audience => "the token has no valid audience; configure the provider to add one".to_owned(),
-            TokenRejected::Contradiction => "the introspection response and the signed token name different subjects or clients; set `validation = \"jwt\"`, or `\"introspection\"`".to_owned(),
-            TokenRejected::Unmarked => "nothing in the token says that it is an access token: it needs the type `at+jwt`, or a `sub` and a scope or client. Configure the provider to add them, or set `validation = \"jwt_then_introspection\"`".to_owned(),
-            TokenRejected::Expired => "get a new token; if it is new, compare the clocks".to_owned(),
-            TokenRejected::Inactive => "the provider does not know the token, or no longer; Zitadel and Keycloak also say so if the gateway's client is not in the token's audience".to_owned(),
-            TokenRejected::InvalidClaim => "a claim has the wrong type; check what the provider writes into it".to_owned(),
-            TokenRejected::Issuer => format!("the issuer in the response is not `{}`", self.issuer()),
-            TokenRejected::NoClient => "the token was not issued to a client (a personal access token?); set `allow_pat = true` to accept such tokens".to_owned(),
-            TokenRejected::NoExpiry => "the token never expires; set `allow_no_exp = true` if that is intended".to_owned(),
-            TokenRejected::NoProvider => "no instance accepts tokens of a provider".to_owned(),
-            TokenRejected::TooShort => {
-                "no provider issues tokens this short; was it pasted completely?".to_owned()
+                if by_signature =>
+            {
+                format!("{}; it must be signed by one of the issuer's keys", self.explain_jwt(bearer))
             }
-            TokenRejected::NotYetValid => "the token is not valid yet; compare the clocks".to_owned(),
-            TokenRejected::SenderConstrained => "the token is bound to a key (DPoP, mTLS), which is not supported; disable that for this client".to_owned(),
-            TokenRejected::Subject => "the token has neither a valid `sub` nor a client".to_owned(),
-            TokenRejected::TokenType => "it is not an access token (an ID token or a refresh token?); set `allow_missing_token_type = true` if the provider never sends the type".to_owned(),
+            TokenRejected::DuplicateMember
+            | TokenRejected::ForbiddenHeader
+            | TokenRejected::KeyMismatch
+            | TokenRejected::Malformed
+            | TokenRejected::NoKeyId
+            | TokenRejected::NotJwt
+            | TokenRejected::Signature
+            | TokenRejected::Stale
+            | TokenRejected::TooLong
+            | TokenRejected::UnknownKey => "the provider failed to introspect it, and it is not a JWT that the provider signed".to_owned(),
         };
         CheckResult::fail(format!("the token is rejected: {}", why.reason()), remedy)
     }
 
-    /// The claims of a JWT, compared with the required ones.
+    /// Issuer and audience of a JWT, compared with the required ones.
     fn explain_jwt(&self, bearer: Bearer<'_>) -> String {
+        let required = self.settings.audiences.join("`, `");
         let Some(claims) = jwt::unverified_claims(bearer.reveal()) else {
-            return "it is not a JWT; set `validation = \"introspection\"` if the provider issues opaque tokens, or request an audience from it (Auth0)".to_owned();
+            return if self.settings.validation == Validation::Jwt {
+                "it is not a JWT; set `validation = \"introspection\"` if the provider issues opaque tokens, or request an audience from it (Auth0)".to_owned()
+            } else {
+                format!(
+                    "the introspection response has no valid `aud` or another `iss` than `{}`; the required audience is one of `{required}`. Configure the provider to add it, or to issue JWTs that have it, with `validation = \"jwt_then_introspection\"`",
+                    self.issuer()
+                )
+            };
         };
         let audiences = claims.texts("aud").unwrap_or_default();
+        if audiences
+            .iter()
+            .any(|one| self.settings.audiences.iter().any(|own| **own == **one))
+            && self.settings.validation == Validation::Introspection
+        {
+            return "the token has the right `aud`, but the introspection response does not; set `validation = \"jwt_then_introspection\"`".to_owned();
+        }
         format!(
-            "its issuer is `{}` and its audience `{}`; required are issuer `{}`, one of the audiences `{}`, and a signature by one of the issuer's keys{}",
+            "its issuer is `{}` and its audience `{}`; required are issuer `{}` and one of the audiences `{required}`",
             claims.text("iss").ok().flatten().unwrap_or_default(),
             audiences.join("`, `"),
             self.issuer(),
-            self.settings.audiences.join("`, `"),
-            if self.settings.require_at_jwt {
-                ", and the type `at+jwt` (or set `require_at_jwt = false`)"
-            } else {
-                ""
-            }
         )
     }
 }
 
 fn explain_unavailable(unavailable: &ProviderUnavailable) -> CheckResult {
     let remedy = match &unavailable.cause {
-        ProviderError::CircuitOpen | ProviderError::TooManyLookups => "wait a moment",
+        ProviderError::CircuitOpen => "see the errors before this one",
+        ProviderError::TooManyLookups => "wait a moment",
         ProviderError::ClientRejected(_) | ProviderError::ClientUnproved(_) => {
             "compare client id and secret (or key) with those at the provider, and `client_auth` and `basic_encoding` with what it expects"
         }

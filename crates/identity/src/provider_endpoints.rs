@@ -49,7 +49,11 @@ impl ProviderEndpoints {
                 && (validation != Validation::Introspection || settings.signed_introspection),
         };
         Ok(Self {
-            http: Arc::new(ProviderHttp::new(issuer, policy, settings.tls.clone())),
+            http: Arc::new(ProviderHttp::new(
+                issuer,
+                policy,
+                settings.trust.tls.clone(),
+            )),
             discovery: Discovery::new(Arc::clone(&settings.claims.issuer), needed),
             introspection_url,
             jwks_url,
@@ -67,6 +71,16 @@ impl ProviderEndpoints {
             return Err(ProviderError::Misconfigured(why.into()).into());
         }
         Ok(metadata)
+    }
+
+    /// Reads the metadata where clients do, in their order (MCP, "Authorization
+    /// Server Metadata Discovery"), and returns the URL that has it.
+    ///
+    /// # Errors
+    /// What each step gives, if a client may stop before it finds metadata: clients
+    /// go on after a 404 only.
+    pub(super) async fn walk_client_discovery(&self) -> Result<Url, String> {
+        self.discovery.walk_like_clients(&self.http).await
     }
 
     /// Where tokens are introspected.

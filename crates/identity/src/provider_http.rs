@@ -21,7 +21,7 @@ use rustls::ClientConfig;
 use gatepost_base::{AddressScope, error_chain};
 
 /// Which addresses of a provider may be contacted, and how long that may take.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct EgressPolicy {
     /// Hosts of endpoints besides the issuer's own, in lower case.
     pub allowed_hosts: Vec<String>,

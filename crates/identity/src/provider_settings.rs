@@ -23,7 +23,7 @@ pub enum Validation {
 }
 
 /// What an identity provider is configured with.
-#[derive(Debug)]
+#[derive(PartialEq, Debug)]
 pub struct ProviderSettings {
     /// Its name in the configuration.
     pub name: ProviderName,
@@ -54,7 +54,7 @@ pub struct ProviderSettings {
     /// Where and how long it may be contacted.
     pub egress: EgressPolicy,
     /// The certificates that are trusted for it.
-    pub tls: ClientConfig,
+    pub trust: ProviderTrust,
     /// Introspection requests at once.
     pub max_in_flight: usize,
     /// How long a request may wait for its slot.
@@ -63,6 +63,22 @@ pub struct ProviderSettings {
     pub cache: CacheTtls,
     /// How old a cached answer may be for a call that writes.
     pub write_max_age: Duration,
+}
+
+/// The certificates that are trusted for a provider. Equal if they are read from
+/// the same text.
+#[derive(Clone, Debug)]
+pub struct ProviderTrust {
+    /// How its certificate is verified.
+    pub tls: ClientConfig,
+    /// The text of its `ca_file`; `None` for the system's certificates.
+    pub authorities: Option<Vec<u8>>,
+}
+
+impl PartialEq for ProviderTrust {
+    fn eq(&self, other: &Self) -> bool {
+        self.authorities == other.authorities
+    }
 }
 
 /// Settings that do not describe a provider.

@@ -25,7 +25,7 @@ const IDLE_TTL: Duration = Duration::from_mins(15);
 pub(super) struct TokenKey([u8; 32]);
 
 /// How long answers are cached.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct CacheTtls {
     /// That a token is valid.
     pub valid: Duration,

@@ -113,6 +113,13 @@ impl Provider {
             .is_some_and(|claims| claims.text("iss") == Ok(Some(self.issuer())))
     }
 
+    /// The audiences in a JWT, which anyone may have written.
+    pub fn unverified_audiences(bearer: Bearer<'_>) -> Vec<Box<str>> {
+        let claims = jwt::unverified_claims(bearer.reveal());
+        let audiences = claims.and_then(|claims| claims.texts("aud").ok());
+        audiences.unwrap_or_default()
+    }
+
     /// Whether the provider is being asked about the token already, so that
     /// another caller with the same token causes no request.
     pub fn is_lookup_in_flight(&self, miss: &TokenCacheMiss) -> bool {

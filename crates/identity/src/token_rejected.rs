@@ -71,3 +71,48 @@ gatepost_base::words! {
     /// The reason's name in log and metrics.
     pub fn reason(self);
 }
+
+impl TokenRejected {
+    /// What the administrator can do about it, for the log, if the provider or the
+    /// configuration may be the reason.
+    pub fn log_help(self) -> Option<&'static str> {
+        match self {
+            Self::Algorithm => Some("the token's `alg` is not in `algorithms`"),
+            Self::Audience => Some(
+                "the token, or the introspection response, names no audience of an instance; if only the response lacks `aud`, set `validation = \"jwt_then_introspection\"`",
+            ),
+            Self::NoClient => Some("set `allow_pat = true` to accept tokens without a client"),
+            Self::NoExpiry => Some("set `allow_no_exp = true` to accept tokens without an expiry"),
+            Self::TokenType => Some(
+                "the provider says that it is no access token, or does not say what it is; if it never does, set `validation = \"jwt_then_introspection\"` or `\"jwt\"`, or, less safe, `allow_missing_token_type = true`",
+            ),
+            Self::Unmarked => Some(
+                "the JWT has neither the type `at+jwt` nor a subject with a scope or client; set `validation = \"jwt_then_introspection\"`",
+            ),
+            Self::WrongType => Some(
+                "the JWT does not have the type `at+jwt`; set `require_at_jwt = false` if the provider's access tokens do not",
+            ),
+            Self::Contradiction
+            | Self::DuplicateMember
+            | Self::Expired
+            | Self::ForbiddenHeader
+            | Self::IdToken
+            | Self::Inactive
+            | Self::InvalidClaim
+            | Self::Issuer
+            | Self::KeyMismatch
+            | Self::Malformed
+            | Self::NoKeyId
+            | Self::NoProvider
+            | Self::NotJwt
+            | Self::NotYetValid
+            | Self::SenderConstrained
+            | Self::Signature
+            | Self::Stale
+            | Self::Subject
+            | Self::TooLong
+            | Self::TooShort
+            | Self::UnknownKey => None,
+        }
+    }
+}

@@ -43,12 +43,41 @@ impl ConfigChecker<'_> {
                     &format!("unauthenticated callers are allowed only on loopback, and `{open}` can be reached from other machines"),
                     Some("remove `anonymous_role` and create keys with `gatepost key new`, or listen on 127.0.0.1"),
                 );
+            } else if let Some(setting) = self.setting_for_other_machines() {
+                self.error(
+                    path,
+                    &format!("`{setting}` is for callers from other machines, and a proxy on this machine would let all of them in without authentication"),
+                    Some(&format!("remove `anonymous_role` and create keys with `gatepost key new`, or remove `{setting}`")),
+                );
             } else {
                 let message = format!(
                     "every process on this machine has access without authentication, with the role `{role}`"
                 );
                 self.warning(path, &message, None);
             }
+        }
+    }
+
+    /// A setting that makes sense only if callers are on other machines.
+    fn setting_for_other_machines(&self) -> Option<String> {
+        let config = self.config;
+        let is_remote = |url: &String| HttpUrl::parse(url).is_ok_and(|url| !url.is_loopback());
+        let mut instances = config.instances.iter();
+        let public = instances.find(|(_, one)| one.public_urls.iter().any(is_remote));
+        let mut hosts = config.server.allowed_hosts.iter();
+        let has_remote_host = hosts.any(|host| is_remote(&format!("http://{host}")));
+        if let Some((name, _)) = public {
+            Some(format!("instances.{name}.public_urls"))
+        } else if has_remote_host {
+            Some("server.allowed_hosts".to_owned())
+        } else if !config.server.trusted_proxies.is_empty() {
+            Some("server.trusted_proxies".to_owned())
+        } else if !config.providers.is_empty() {
+            Some("providers".to_owned())
+        } else if config.facade.is_some() {
+            Some("facade".to_owned())
+        } else {
+            None
         }
     }
 

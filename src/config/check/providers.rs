@@ -86,14 +86,15 @@ impl ConfigChecker<'_> {
 
     fn signatures(&mut self, name: &ProviderName, provider: &Provider) {
         let key = "algorithms";
-        if provider.algorithms.is_empty() && provider.validation() != Validation::Introspection {
+        let algorithms = provider.algorithms();
+        if algorithms.is_empty() && provider.validation() != Validation::Introspection {
             self.error(
                 path!["providers", name, key],
                 "the list is empty, so every signature would be rejected",
                 Some("remove the key to use the default"),
             );
         }
-        for (index, algorithm) in provider.algorithms.iter().enumerate() {
+        for (index, algorithm) in algorithms.iter().enumerate() {
             if !is_supported_algorithm(algorithm) {
                 self.error(
                     path!["providers", name, key, index],
@@ -144,10 +145,12 @@ impl ConfigChecker<'_> {
         let introspects = provider.validation() != Validation::Jwt;
         let has_key = provider.key_file.is_some();
         let has_secret = provider.client_secret.is_some() || provider.client_secret_file.is_some();
-        if !introspects && !has_key && !has_secret {
+        let is_none = provider.client_auth == Some(ClientAuthMethod::None);
+        if !introspects && !has_key && !has_secret && !is_none {
             return None;
         }
         match provider.client_auth() {
+            ClientAuthMethod::None => self.no_client_auth(name, provider, has_key || has_secret),
             ClientAuthMethod::PrivateKeyJwt => self.client_key(name, provider),
             ClientAuthMethod::ClientSecretBasic => {
                 let (client_id, secret) = self.client_secret(name, provider)?;
@@ -163,6 +166,40 @@ impl ConfigChecker<'_> {
                 Some(ClientAuth::Post { client_id, secret })
             }
         }
+    }
+
+    /// No credentials, if only the gateway's network reaches the endpoint.
+    fn no_client_auth(
+        &mut self,
+        name: &ProviderName,
+        provider: &Provider,
+        has_credentials: bool,
+    ) -> Option<ClientAuth> {
+        let path = path!["providers", name, "client_auth"];
+        let url = provider
+            .introspection_url
+            .as_ref()
+            .unwrap_or(&provider.issuer);
+        if !HttpUrl::parse(url).is_ok_and(|url| url.is_internal()) {
+            self.error(
+                path,
+                "without credentials only an introspection endpoint on a private address may be used",
+                Some("set `introspection_url` to its internal address, or another `client_auth`"),
+            );
+            return None;
+        }
+        if has_credentials {
+            let message = "with `none` the gateway's secret or key is not used";
+            self.error(path, message, Some("remove one of them"));
+            return None;
+        }
+        self.warning(
+            path,
+            "every program that reaches the introspection endpoint can find out what a token is for",
+            Some("use `client_id` and `client_secret_file` if the provider supports them there"),
+        );
+        let client_id = provider.client_id.clone().unwrap_or_default();
+        Some(ClientAuth::None { client_id })
     }
 
     fn client_key(&mut self, name: &ProviderName, provider: &Provider) -> Option<ClientAuth> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::ConfigChecker;
+use super::{ConfigChecker, http_url::HttpUrl};
 use crate::config::{Instance, Provider};
 use gatepost_base::{InstanceName, ProviderName};
 use gatepost_identity::Validation;
@@ -71,6 +71,15 @@ impl ConfigChecker<'_> {
                 let message = "without an audience no token is accepted for this instance";
                 self.error(path, message, None);
             }
+            for audience in audiences {
+                if let Some(other) = self.other_instance_at(audience, name) {
+                    self.error(
+                        path,
+                        &format!("`{audience}` is the origin of a public URL of the instance `{other}` too, so a token for one would give access to the other"),
+                        Some("give each instance its own host, or use an audience of its own"),
+                    );
+                }
+            }
             return;
         }
         for provider in providers {
@@ -82,6 +91,23 @@ impl ConfigChecker<'_> {
                 );
             }
         }
+    }
+
+    /// Another instance with a public URL at this origin.
+    fn other_instance_at(&self, origin: &str, name: &InstanceName) -> Option<&InstanceName> {
+        let origin = HttpUrl::parse(origin).ok().filter(|url| url.path == "/")?;
+        let at_origin =
+            |url: &String| HttpUrl::parse(url).is_ok_and(|url| url.same_origin(&origin));
+        let mut others = self
+            .config
+            .instances
+            .iter()
+            .filter(|(other, _)| *other != name);
+        Some(
+            others
+                .find(|(_, other)| other.public_urls.iter().any(at_origin))?
+                .0,
+        )
     }
 
     fn challenge_scopes(&mut self, name: &InstanceName, instance: &Instance) {

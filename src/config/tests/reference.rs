@@ -175,7 +175,7 @@ fn provider_defaults(one: &Provider) -> String {
     let seen = (
         (one.kind, one.validation(), one.client_auth()),
         (one.basic_encoding, one.signed_introspection),
-        (&one.algorithms, one.require_at_jwt(), one.role_claims()),
+        (one.algorithms(), one.require_at_jwt(), one.role_claims()),
         (&one.scope_claims, one.supports_step_up(), one.allow_no_exp),
         (one.allow_missing_token_type, one.allow_pat),
         (&one.endpoint_hosts, &one.private_networks),

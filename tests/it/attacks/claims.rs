@@ -341,3 +341,56 @@ fn rejection_does_not_reveal_other_instances() {
     let answer = scene.assert_rejected_at("/staging/mcp", HOST, &scene.token());
     assert!(!answer.body.contains("production") && !answer.head.contains("production"));
 }
+
+// BC-05, BC-06
+#[test]
+fn token_for_the_origin_is_rejected_and_the_log_says_what_would_accept_it() {
+    for (provider, as_jwt) in [(NO_CACHE, false), (VALIDATE_JWT, true)] {
+        let scene = IdpFixture::with_provider(provider);
+        for (audience, help) in [
+            ("https://gw.example.com", "the origin of the public URL"),
+            ("https://gw.example.com/", "the origin of the public URL"),
+            (
+                "https://gw.example.com/production/mcp/",
+                "the origin of the public URL",
+            ),
+            ("aBcDeF", "or set `audiences` of the instance"),
+        ] {
+            let changes = json!({"aud": audience});
+            let before = crate::log::length();
+            scene.assert_rejected(&if as_jwt {
+                scene.jwt_with(&changes)
+            } else {
+                scene.token_with(&changes)
+            });
+            let log = crate::log::written_since(before);
+            let mut lines = log.lines();
+            let named = format!("the token is for `{audience}`");
+            assert!(
+                lines.any(|line| line.contains(&named) && line.contains(help)),
+                "{log}"
+            );
+        }
+    }
+    let scene = IdpFixture::with_provider(&format!("{NO_CACHE}\nvalidation = \"introspection\""));
+    let before = crate::log::length();
+    scene.assert_rejected(&scene.token_with(&json!({"token_type": null})));
+    let log = crate::log::written_since(before);
+    assert!(
+        log.contains("allow_missing_token_type") && log.contains("jwt_then_introspection"),
+        "{log}"
+    );
+    // `check` refuses it where another instance has the same origin.
+    let text = super::configuration(
+        &scene.idp,
+        ConfigOverrides {
+            production: "audiences = [\"https://gw.example.com/\"]",
+            ..ConfigOverrides::default()
+        },
+    );
+    let errors = crate::test_gateway::TestGateway::config_errors(&text, &[]);
+    assert!(
+        errors.contains("is the origin of a public URL of the instance `staging` too"),
+        "{errors}"
+    );
+}

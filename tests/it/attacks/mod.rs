@@ -5,6 +5,7 @@
 //! no request reached Odoo, and neither the response nor the log contains a
 //! secret.
 
+mod anonymous;
 mod api_keys;
 mod authorization_header;
 mod claims;

@@ -8,10 +8,11 @@
 use serde_json::json;
 
 use super::{
-    ConfigOverrides, ForbiddenListener, IdpFixture, PRODUCTION, VALIDATE_JWT, configuration,
+    ConfigOverrides, ForbiddenListener, HOST, IdpFixture, JSON, PRODUCTION, VALIDATE_JWT,
+    configuration, count_request,
 };
 use crate::{
-    idp::{Endpoint, Idp, IdpOptions},
+    idp::{Endpoint, Idp, IdpOptions, Mode, Refusals, wait_until},
     test_gateway::TestGateway,
 };
 
@@ -258,4 +259,104 @@ fn configured_endpoint_urls_need_no_discovery() {
         },
     );
     scene.assert_served(&scene.jwt_with(&json!({})));
+}
+
+// B4
+#[test]
+fn forbidden_endpoint_in_metadata_is_not_believed_for_long() {
+    for provider in ["", VALIDATE_JWT] {
+        let idp = Idp::start();
+        let (member, good) = if provider.is_empty() {
+            (
+                "introspection_endpoint",
+                format!("{}/introspect", idp.issuer()),
+            )
+        } else {
+            ("jwks_uri", format!("{}/jwks", idp.issuer()))
+        };
+        idp.set_metadata(member, json!("http://169.254.169.254/latest"));
+        let overrides = ConfigOverrides {
+            provider,
+            ..ConfigOverrides::default()
+        };
+        let scene = IdpFixture::with_idp(idp, overrides);
+        let claims = scene.claims();
+        let token = scene.idp.issue_jwt(&json!({}), &claims);
+        scene.idp.set_token(&token, claims);
+        scene.assert_unavailable(&token);
+        scene.idp.set_metadata(member, json!(good));
+        wait_until(&scene.idp, "the mended metadata", || {
+            scene.call(&token).status == 200
+        });
+    }
+}
+
+// P7: Rauthy redirects to a page where clients look first.
+#[test]
+fn check_reports_what_each_step_of_client_discovery_gives() {
+    let message = |scene: &IdpFixture| {
+        let findings = scene.check();
+        let found = findings
+            .into_iter()
+            .find(|one| one.message.contains("find the metadata"));
+        found.unwrap().message
+    };
+    let scene = IdpFixture::start();
+    assert!(message(&scene).starts_with("clients find the metadata at"));
+    let idp = Idp::start_with(&IdpOptions {
+        path: "/auth/v1",
+        ..IdpOptions::default()
+    });
+    let first = "/.well-known/oauth-authorization-server/auth/v1";
+    idp.set_page(first, Mode::Redirect("/auth/v1/".to_owned()));
+    let scene = IdpFixture::with_idp(idp, ConfigOverrides::default());
+    let found = message(&scene);
+    assert!(
+        found.contains(&format!("`{first}` gives status 302")),
+        "{found}"
+    );
+    scene.idp.set_page(first, Mode::Html);
+    let found = message(&scene);
+    assert!(
+        found.contains(&format!("`{first}` gives `text/html`, not metadata")),
+        "{found}"
+    );
+    // The gateway finds the metadata all the same.
+    scene.assert_served(&scene.token());
+}
+
+// BC-13
+#[test]
+fn private_introspection_endpoint_may_be_used_without_credentials() {
+    let idp = Idp::start();
+    idp.refuse_like(Refusals::Kanidm);
+    let text = configuration(&idp, ConfigOverrides::default());
+    let secret = text.lines().find(|line| line.starts_with("client_secret"));
+    let open = text.replace(secret.unwrap(), "client_auth = \"none\"");
+    let gateway = TestGateway::from_config(&open);
+    let now = jiff::Timestamp::now().as_second();
+    let token = idp.issue_opaque(json!({
+        "aud": PRODUCTION, "sub": "alice", "exp": now + 600, "token_type": "Bearer",
+        "roles": ["odoo_reader"],
+    }));
+    let bearer = format!("Authorization: Bearer {token}");
+    let answer = gateway.request(
+        "POST",
+        "/production/mcp",
+        &[JSON, HOST, &bearer],
+        &count_request(),
+    );
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert!(
+        idp.requests()
+            .iter()
+            .all(|one| one.header("authorization").is_none())
+    );
+    let public = format!(
+        "introspection_url = \"https://id.example.com/introspect\"\n{}",
+        "client_auth = \"none\""
+    );
+    let public = text.replace(secret.unwrap(), &public);
+    let errors = TestGateway::config_errors(&public, &[]);
+    assert!(errors.contains("private address"), "{errors}");
 }

@@ -198,3 +198,39 @@ fn hostile_introspection_opens_nothing_whatever_the_validation() {
         }
     }
 }
+
+// P8
+#[test]
+fn presets_accept_the_tokens_of_their_providers() {
+    for kind in ["rauthy", "lemonldap", "canaille", "better-auth", "kanidm"] {
+        let scene = fixture(&format!("kind = \"{kind}\""));
+        let introspects_alone = matches!(kind, "better-auth" | "kanidm");
+        let signed = match kind {
+            "rauthy" => json!({
+                "typ": "Bearer", "sub": "alice", "azp": "other", "scope": "openid",
+                "roles": ["odoo_reader"], "groups": [],
+            }),
+            "lemonldap" => json!({
+                "sub": "alice", "client_id": "other", "scope": "openid", "groups": ["odoo_reader"],
+            }),
+            "canaille" => json!({"sub": "alice", "groups": ["odoo_reader"]}),
+            _ => json!({"sub": "alice", "scope": "openid", "roles": ["odoo_reader"]}),
+        };
+        let token = jwt(&scene, &signed);
+        let exp = jiff::Timestamp::now().as_second() + 600;
+        let mut response =
+            json!({"sub": "alice", "client_id": "other", "exp": exp, "scope": "openid"});
+        if kind == "canaille" || introspects_alone {
+            response["token_type"] = json!("Bearer");
+        }
+        if introspects_alone {
+            response["aud"] = json!("assistants");
+            response["roles"] = json!(["odoo_reader"]);
+        }
+        scene.idp.set_token(&token, response);
+        scene.assert_served(&token);
+        // Their refresh tokens.
+        let refresh = json!({"typ": "Refresh", "sub": null, "azp": "other"});
+        scene.assert_rejected(&jwt(&scene, &refresh));
+    }
+}

@@ -43,7 +43,7 @@ fn revoked_token_is_rejected_after_cache_ttl() {
 
 // T-10
 #[test]
-fn cached_token_is_not_introspected_again_until_reload() {
+fn cached_token_is_not_introspected_again_until_provider_settings_change() {
     let scene = IdpFixture::start();
     let token = scene.token();
     for _ in 0..20 {
@@ -52,10 +52,20 @@ fn cached_token_is_not_introspected_again_until_reload() {
     assert_eq!(scene.idp.request_count(Endpoint::Introspection), 1);
     scene.idp.revoke(&token);
     scene.assert_served(&token);
-    // Reloading the configuration clears the cache.
-    scene
-        .gateway
-        .reload(&configuration(&scene.idp, ConfigOverrides::default()));
+    // B6: what is known survives a reload that does not change the provider, also
+    // while the provider is down.
+    scene.idp.stop();
+    let same = configuration(&scene.idp, ConfigOverrides::default());
+    scene.gateway.reload(&same);
+    scene.assert_served(&token);
+    scene.idp.restart();
+    scene.gateway.reload(&configuration(
+        &scene.idp,
+        ConfigOverrides {
+            provider: "cache_ttl_s = 59",
+            ..ConfigOverrides::default()
+        },
+    ));
     scene.assert_rejected(&token);
 }
 

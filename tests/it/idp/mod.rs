@@ -123,6 +123,8 @@ struct State {
     modes: BTreeMap<Endpoint, Mode>,
     /// The modes of introspection requests about single tokens.
     token_modes: BTreeMap<String, Mode>,
+    /// The modes of single paths.
+    page_modes: BTreeMap<String, Mode>,
     refusals: Refusals,
     /// Members of the metadata that are overridden.
     metadata: Value,
@@ -163,6 +165,7 @@ impl Idp {
                 tokens: BTreeMap::new(),
                 modes: BTreeMap::new(),
                 token_modes: BTreeMap::new(),
+                page_modes: BTreeMap::new(),
                 refusals: Refusals::default(),
                 metadata: json!({}),
                 requests: Vec::new(),
@@ -245,6 +248,11 @@ impl Idp {
     /// Sets the mode of introspection requests about one token.
     pub(crate) fn set_token_mode(&self, token: &str, mode: Mode) {
         self.state().token_modes.insert(token.to_owned(), mode);
+    }
+
+    /// Sets the mode of one path.
+    pub(crate) fn set_page(&self, path: &str, mode: Mode) {
+        self.state().page_modes.insert(path.to_owned(), mode);
     }
 
     /// Answers like this real provider.
@@ -473,7 +481,8 @@ impl Shared {
         });
         let of_token = request.form().into_iter().find(|(name, _)| name == "token");
         let of_token = of_token.and_then(|(_, token)| state.token_modes.get(&token));
-        let mode = of_token.or_else(|| state.modes.get(&endpoint));
+        let of_page = state.page_modes.get(request.path());
+        let mode = of_token.or(of_page).or_else(|| state.modes.get(&endpoint));
         let mode = mode.cloned().unwrap_or_default();
         drop(state);
         self.changed.notify_all();

@@ -107,6 +107,20 @@ impl ClientKey {
     }
 }
 
+impl PartialEq for ClientKey {
+    fn eq(&self, other: &Self) -> bool {
+        let parts = |key: &Self| {
+            let private = &key.private;
+            (
+                private.algorithm,
+                private.key_id.clone(),
+                private.key.as_bytes().to_vec(),
+            )
+        };
+        self.client_id == other.client_id && parts(self) == parts(other)
+    }
+}
+
 // Not derived, so that a new field cannot show the key.
 impl fmt::Debug for ClientKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
