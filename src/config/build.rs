@@ -173,6 +173,7 @@ impl ValidConfig {
                     config.limits.failed_logins_per_minute,
                     config.limits.failed_logins_burst,
                 )),
+                ..Authenticator::default()
             },
             policy: config.policy(),
             limits: Limiter::new(

@@ -2,13 +2,13 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use super::Endpoint;
+use super::{Endpoint, address_standing::AddressStandings};
 use crate::telemetry::TokenLookup;
 use gatepost_base::{CredentialName, InstanceName, RoleName, Subject};
 use gatepost_identity::{
-    ApiKey, ApiKeyError, ApiKeyId, ApiKeyStore, Bearer, BearerError, Caller, CallerKind, Grants,
-    Now, OwnedBearer, Principal, Provider, ProviderError, ProviderUnavailable, TokenCacheLookup,
-    TokenError, TokenRejected, choose_credential,
+    AddressStanding, ApiKey, ApiKeyError, ApiKeyId, ApiKeyStore, Bearer, BearerError, Caller,
+    CallerKind, Grants, Now, OwnedBearer, Principal, Provider, ProviderError, ProviderUnavailable,
+    TokenCacheLookup, TokenError, TokenRejected, choose_credential,
 };
 use gatepost_policy::Policy;
 use gatepost_state::limits::{AddressLimiter, RateLimited};
@@ -27,6 +27,8 @@ pub struct Authenticator {
     pub grants: Grants,
     /// How many tokens from one address may fail.
     pub failed_token_limiter: AddressLimiter,
+    /// What the tokens from an address say of the next one.
+    pub(crate) standings: AddressStandings,
 }
 
 /// A caller whose credential was accepted.
@@ -242,7 +244,8 @@ impl Authenticator {
                     let reserved = limiter.reserve(client, now.monotonic).await;
                     Some(reserved.map_err(Unauthenticated::RateLimited)?)
                 };
-                let found = provider.look_up(bearer, &unknown, now).await;
+                let standing = self.standings.of(client);
+                let found = provider.look_up(bearer, &unknown, standing, now).await;
                 // A lookup without a result counts if the token may be the reason.
                 let failed = match &found {
                     Ok(_) => false,
@@ -251,6 +254,9 @@ impl Authenticator {
                         matches!(unavailable.cause, ProviderError::RequestRejected(_))
                     }
                 };
+                if failed || found.is_ok() {
+                    self.standings.record(client, !failed);
+                }
                 if let Some(reserved) = reserved.filter(|_| !failed) {
                     reserved.release();
                 }
@@ -286,7 +292,9 @@ impl Authenticator {
             TokenCacheLookup::Valid(principal) => principal,
             TokenCacheLookup::Rejected(why) => return Err(why.into()),
             TokenCacheLookup::Miss(unknown) => {
-                provider.look_up(bearer, &unknown, now).await?.principal
+                let standing = AddressStanding::Known;
+                let found = provider.look_up(bearer, &unknown, standing, now).await?;
+                found.principal
             }
         };
         // The same token must still be the same subject's.

@@ -7,6 +7,7 @@
 
 mod accept;
 mod accept_header;
+mod address_standing;
 mod authentication;
 mod authorization;
 mod call_context;

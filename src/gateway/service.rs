@@ -69,6 +69,7 @@ impl Gateway {
             .authenticator
             .failed_token_limiter
             .with_state_of(&old.authenticator.failed_token_limiter);
+        self.authenticator.standings = old.authenticator.standings.clone();
         self.pending_elicitations = Arc::clone(&old.pending_elicitations);
         self.in_flight_writes = Arc::clone(&old.in_flight_writes);
         self.generation = old.generation.wrapping_add(1);

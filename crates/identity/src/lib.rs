@@ -43,6 +43,7 @@ mod token_rejected;
 pub use api_key::{ApiKey, ApiKeyId, InvalidApiKeyId, MalformedKey, SecretHash};
 pub use api_key_store::{ApiKeyError, ApiKeyStore, KeysFileError, StoredKey};
 pub use bearer::{Bearer, BearerError, OwnedBearer};
+pub use bulkhead::AddressStanding;
 pub use caller::{Caller, CallerKind};
 pub use claims::ClaimRules;
 pub use client_assertion::{ClientKey, InvalidClientKey};

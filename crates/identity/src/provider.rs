@@ -7,7 +7,7 @@ use gatepost_base::ProviderName;
 use super::{
     InvalidProvider, Metadata, Now, ProviderError, ProviderSettings, ProviderUnavailable,
     TokenError, TokenRejected, Validation,
-    bulkhead::Bulkhead,
+    bulkhead::{AddressStanding, Bulkhead},
     circuit_breaker::CircuitBreaker,
     claims::ClaimsSource,
     introspector::{Evidence, Introspector},
@@ -136,6 +136,7 @@ impl Provider {
         &self,
         token: &str,
         was_valid: bool,
+        standing: AddressStanding,
         now: Now,
     ) -> LookupResult {
         let by_signature = match self.settings.validation {
@@ -152,7 +153,12 @@ impl Provider {
             }
             signed = Some((claims, source));
         }
-        let slot = self.bulkhead.acquire(was_valid).await;
+        let standing = if was_valid {
+            AddressStanding::Known
+        } else {
+            standing
+        };
+        let slot = self.bulkhead.acquire(standing).await;
         let _slot = slot.ok_or_else(|| ProviderUnavailable::from(ProviderError::TooManyLookups))?;
         let response = self.introspector.introspect(token, was_valid, now).await?;
         let response = response.ok_or(TokenRejected::Inactive)?;

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use super::{
-    Bearer, Metadata, Now, Principal, Provider, ProviderError, ProviderUnavailable,
-    TokenCacheLookup, TokenError, TokenRejected, Validation,
+    AddressStanding, Bearer, Metadata, Now, Principal, Provider, ProviderError,
+    ProviderUnavailable, TokenCacheLookup, TokenError, TokenRejected, Validation,
     introspector::{Answer, RefusalCause},
     jwt,
 };
@@ -214,7 +214,9 @@ impl Provider {
             TokenCacheLookup::Valid(principal) => Ok(principal),
             TokenCacheLookup::Rejected(why) => Err(why.into()),
             TokenCacheLookup::Miss(miss) => {
-                let verified = self.look_up(bearer, &miss, now).await;
+                let verified = self
+                    .look_up(bearer, &miss, AddressStanding::Known, now)
+                    .await;
                 verified.map(|verified| verified.principal)
             }
         };

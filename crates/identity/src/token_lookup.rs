@@ -5,7 +5,8 @@ use std::{sync::Arc, time::Duration};
 use tracing::warn;
 
 use super::{
-    Bearer, Now, Principal, Provider, ProviderError, ProviderUnavailable, TokenRejected, jwt,
+    AddressStanding, Bearer, Now, Principal, Provider, ProviderError, ProviderUnavailable,
+    TokenRejected, jwt,
     single_flight::Flight,
     token_cache::{CachedToken, CachedVerdict, TokenKey},
 };
@@ -78,7 +79,7 @@ impl Provider {
         match self.cache.get(&key, max_age, now) {
             CachedVerdict::Valid { token, refresh } => {
                 if refresh {
-                    drop(self.join_or_start_lookup(key, bearer, None, now));
+                    drop(self.join_or_start_lookup(key, bearer, None, AddressStanding::Known, now));
                 }
                 TokenCacheLookup::Valid(token.principal)
             }
@@ -126,7 +127,8 @@ impl Provider {
         self.lookups.get(&miss.key).is_some()
     }
 
-    /// Asks the provider, or waits for the request in flight.
+    /// Asks the provider, or waits for the request in flight. `standing` is that of
+    /// the caller's address.
     ///
     /// # Errors
     /// [`TokenError`].
@@ -134,9 +136,10 @@ impl Provider {
         self: &Arc<Self>,
         bearer: Bearer<'_>,
         miss: &TokenCacheMiss,
+        standing: AddressStanding,
         now: Now,
     ) -> Result<VerifiedToken, TokenError> {
-        let lookup = self.join_or_start_lookup(miss.key, bearer, Some(miss), now);
+        let lookup = self.join_or_start_lookup(miss.key, bearer, Some(miss), standing, now);
         match (lookup.await, &miss.previous) {
             // Never for writes, which set a `max_age`.
             (Err(TokenError::Unavailable(why)), Some(previous))
@@ -167,13 +170,14 @@ impl Provider {
         key: TokenKey,
         bearer: Bearer<'_>,
         miss: Option<&TokenCacheMiss>,
+        standing: AddressStanding,
         now: Now,
     ) -> Flight<LookupResult> {
         let was_valid = miss.is_none_or(TokenCacheMiss::was_valid);
         let (provider, token) = (Arc::clone(self), bearer.into_owned());
         let work = async move {
             let token = token.as_bearer().reveal();
-            let result = provider.verify_token(token, was_valid, now).await;
+            let result = provider.verify_token(token, was_valid, standing, now).await;
             match &result {
                 Ok(principal) => provider.cache.insert_valid(key, principal, now),
                 Err(TokenError::Rejected(why)) => provider.cache.insert_rejected(key, *why, now),

@@ -106,7 +106,9 @@ fn flood(
     addresses: usize,
     token: impl Fn() -> String + Sync,
 ) -> IdpFixture {
-    let limits = format!("failed_logins_per_minute = {PER_MINUTE}\nfailed_logins_burst = {BURST}");
+    // Many addresses flood for minutes on a slow machine, and must not refill.
+    let per_minute = if addresses == 1 { PER_MINUTE } else { 1 };
+    let limits = format!("failed_logins_per_minute = {per_minute}\nfailed_logins_burst = {BURST}");
     let scene = IdpFixture::with_config(ConfigOverrides {
         provider,
         server: "trusted_proxies = [\"127.0.0.0/8\"]",
@@ -375,4 +377,55 @@ fn failed_introspection_affects_only_waiting_callers() {
     assert!(scene.idp.request_count(Endpoint::Introspection) <= 2);
     scene.idp.set_mode(Endpoint::Introspection, Mode::Pass);
     crate::idp::wait_until(&scene.idp, "recovery", || scene.call(&token).status == 200);
+}
+
+// B5: many addresses flood with unknown tokens while the provider is slow.
+#[test]
+fn flood_from_many_addresses_leaves_room_for_other_logins() {
+    let scene = IdpFixture::with_config(ConfigOverrides {
+        provider: "max_in_flight = 16\nnegative_ttl_s = 0",
+        server: "trusted_proxies = [\"127.0.0.1/32\"]",
+        ..ConfigOverrides::default()
+    });
+    let call_from = |address: &str, token: &str| {
+        let (from, bearer) = (
+            format!("X-Forwarded-For: {address}"),
+            format!("Authorization: Bearer {token}"),
+        );
+        let headers = [JSON, HOST, &from, &bearer];
+        let answer = scene
+            .gateway
+            .request("POST", "/production/mcp", &headers, &count_request());
+        answer.status
+    };
+    // One attacker has a /48, others have single addresses.
+    let addresses: Vec<String> = (0..30)
+        .map(|n| match n % 2 {
+            0 => format!("203.0.113.{n}"),
+            _ => format!("2001:db8:7:{n}::1"),
+        })
+        .collect();
+    for address in &addresses {
+        assert_eq!(call_from(address, &random_token()), 401);
+    }
+    // Now each of their tokens takes a slot until the end.
+    let held: Vec<(String, String)> = addresses
+        .iter()
+        .map(|address| (address.replace("7:", "7:1"), random_token()))
+        .collect();
+    for (_, token) in &held {
+        scene.idp.set_token_mode(token, Mode::Held);
+    }
+    let asked = scene.idp.request_count(Endpoint::Introspection);
+    thread::scope(|threads| {
+        for (address, token) in &held {
+            threads.spawn(|| call_from(address, token));
+        }
+        scene.idp.wait_for(Endpoint::Introspection, asked + 3);
+        for n in 0..20 {
+            let address = format!("198.51.100.{}", n % 5);
+            assert_eq!(call_from(&address, &scene.token()), 200, "{n}");
+        }
+        scene.idp.release();
+    });
 }
