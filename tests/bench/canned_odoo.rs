@@ -27,7 +27,7 @@ use tokio::runtime::Runtime;
 /// The recorded descriptions of fields, by model and name.
 const RECORDED_FIELDS: &str = include_str!("../fixtures/odoo19/value_fields.json");
 /// What `search_count` returns.
-const COUNT: u32 = 47;
+const COUNT: u64 = 47;
 
 /// A model of the benchmark.
 struct BenchModel {
@@ -87,7 +87,6 @@ impl OdooListener {
     }
 
     /// The connections that were opened to it so far.
-    #[allow(dead_code, reason = "one of the benchmarks counts them")]
     pub(crate) fn connections(&self) -> u64 {
         self.connections.load(Relaxed)
     }
@@ -138,15 +137,17 @@ impl CannedOdoo {
     }
 
     /// The body of the last request for this path.
-    #[allow(dead_code, reason = "one of the benchmarks repeats it")]
     pub(crate) fn last_body(&self, path: &str) -> Bytes {
         self.answers.last_bodies.lock().unwrap()[path].clone()
     }
 }
 
+/// The name of a field and its description.
+type NamedField = (String, Value);
+
 struct Answers {
     company: FakeOdoo,
-    models: HashMap<&'static str, (&'static BenchModel, Vec<(String, Value)>)>,
+    models: HashMap<&'static str, (&'static BenchModel, Vec<NamedField>)>,
     known: Mutex<HashMap<Bytes, Bytes>>,
     last_bodies: Mutex<HashMap<String, Bytes>>,
 }
@@ -207,7 +208,7 @@ fn json_response(body: Bytes) -> Response<Full<Bytes>> {
 /// The answer of a method of a benchmark's model; `None` if it has no such method.
 fn answer_for(
     model: &BenchModel,
-    fields: &[(String, Value)],
+    fields: &[NamedField],
     method: &str,
     arguments: &Value,
 ) -> Option<Value> {
@@ -215,9 +216,7 @@ fn answer_for(
         let asked = arguments["ids"]
             .as_array()
             .map(|ids| ids.iter().filter_map(Value::as_u64).collect());
-        asked.unwrap_or_else(|| {
-            (1..=arguments["limit"].as_u64().unwrap_or(u64::from(COUNT))).collect()
-        })
+        asked.unwrap_or_else(|| (1..=arguments["limit"].as_u64().unwrap_or(COUNT)).collect())
     };
     Some(match method {
         "fields_get" => fields.iter().cloned().collect::<Map<_, _>>().into(),
@@ -249,7 +248,7 @@ fn answer_for(
 
 /// The fields of a model: those that every model has, then the recorded ones, under
 /// further names until there are enough.
-fn fields_of(model: &BenchModel) -> Vec<(String, Value)> {
+fn fields_of(model: &BenchModel) -> Vec<NamedField> {
     let recorded: Map<String, Value> = serde_json::from_str(RECORDED_FIELDS).unwrap();
     let own = |name: &str, kind: &str, label: &str, writable: bool| {
         let field = json!({
@@ -312,7 +311,7 @@ fn value(model: &BenchModel, name: &str, field: &Value, id: u64) -> Value {
         "char" | "html" | "text" => {
             format!("{} {id}", field["string"].as_str().unwrap_or(name)).into()
         }
-        "boolean" => (id % 2 == 0).into(),
+        "boolean" => id.is_multiple_of(2).into(),
         "integer" | "many2one_reference" => id.into(),
         "float" | "monetary" => json!(f64::from(u32::try_from(id).unwrap()) * 1.5),
         "date" => format!("2026-11-{:02}", id % 28 + 1).into(),

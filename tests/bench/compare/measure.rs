@@ -75,7 +75,7 @@ impl Comparison {
                 Some(program) => servers
                     .push(environment.start(peer.name(), &ServerKind::Peer { peer, program })),
                 None => {
-                    absent_peers.push((peer.name().to_owned(), "it is not installed".to_owned()))
+                    absent_peers.push((peer.name().to_owned(), "it is not installed".to_owned()));
                 }
             }
         }
@@ -247,7 +247,7 @@ impl Contender<'_> {
         thread::sleep(SETTLE);
         if let Some((after, before)) = cpu().zip(before) {
             self.cpu_us
-                .push((after - before).as_secs_f64() * 1e6 / took.len() as f64);
+                .push(after.saturating_sub(before).as_secs_f64() * 1e6 / took.len() as f64);
         }
         self.took_us
             .extend(took.iter().map(|took| took.as_secs_f64() * 1e6));

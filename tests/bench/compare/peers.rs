@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::scenario::{CallKind, domain, tool_call};
 
-/// A server from PyPI.
+/// Another MCP server.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Peer {
     /// `mcp-server-odoo`.

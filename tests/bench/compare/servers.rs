@@ -172,9 +172,11 @@ impl Environment {
             command.current_dir(server.folder.path()),
             &log,
         ));
-        let transport = match kind {
-            ServerKind::Gateway { setup, .. } if setup.tls => Transport::Tls1,
-            _ => Transport::Http1,
+        let uses_tls = matches!(kind, ServerKind::Gateway { setup, .. } if setup.tls);
+        let transport = if uses_tls {
+            Transport::Tls1
+        } else {
+            Transport::Http1
         };
         let target = server.target(self, CallKind::Ping, transport, Credential::ApiKey);
         let limit = begun + START_TIMEOUT;
