@@ -9,7 +9,7 @@ use std::{
 };
 
 use jiff::Timestamp;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use super::{
     ChainKey, JournalEntry, JournalOpenError,
@@ -94,7 +94,17 @@ pub(super) struct JournalFile {
     unsynced: bool,
     /// When the last rotation failed.
     rotation_failed_at: Option<Instant>,
-    _lock: File,
+    lock: File,
+}
+
+impl Drop for JournalFile {
+    /// Releases the lock at once: closing the file does not while a child process that was just
+    /// forked has a copy of it.
+    fn drop(&mut self) {
+        if let Err(error) = self.lock.unlock() {
+            warn!(error = %error, "Failed to unlock the audit journal");
+        }
+    }
 }
 
 impl JournalFile {
@@ -121,7 +131,7 @@ impl JournalFile {
             started: now.checked_sub(age).unwrap_or(now),
             unsynced: false,
             rotation_failed_at: None,
-            _lock: lock,
+            lock,
         };
         Ok((this, chain))
     }
@@ -234,7 +244,7 @@ impl JournalFile {
 mod tests {
     use std::io::{self, Write};
 
-    use super::Sink;
+    use super::{JournalFile, Sink};
 
     /// Accepts some bytes, then is full until the test adds capacity.
     struct LimitedWriter {
@@ -276,5 +286,16 @@ mod tests {
         let (_, result) = sink.drain();
         result.unwrap();
         assert_eq!(sink.out.written, b"one\ntwo\n");
+    }
+
+    #[test]
+    fn closed_journal_is_unlocked_while_a_child_process_has_a_copy_of_the_lock() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.jsonl");
+        let (journal, _) = JournalFile::open(path.clone(), None).unwrap();
+        // What a fork does with each open file, until the child process closes its own.
+        let _copy = journal.lock.try_clone().unwrap();
+        drop(journal);
+        assert!(JournalFile::open(path, None).is_ok());
     }
 }
