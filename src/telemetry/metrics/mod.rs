@@ -4,7 +4,7 @@
 //! A metric takes three steps: an entry in the table, a call of the method of
 //! that name where the value is known, and a row in the document.
 
-mod declare;
+mod family;
 mod guards;
 mod label;
 mod request;

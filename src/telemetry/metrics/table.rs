@@ -1,12 +1,10 @@
 //! The table of metrics.
 //!
 //! A histogram has about twenty series for each combination of labels, so only
-//! one histogram has the tool as a label. The instance is the last label, because
-//! `prometheus` hashes label values without separators: no value of our closed
-//! sets is a prefix of another, and only the last value may be chosen by an
-//! administrator.
+//! one histogram has the tool as a label.
 
 use std::{
+    borrow::Cow,
     fmt,
     sync::{Arc, Mutex},
 };
@@ -17,7 +15,7 @@ use prometheus::{
 
 use super::{
     RequestOutcome,
-    declare::{self, Kind, Sampled, metrics},
+    family::{self, Family, SEPARATOR, Sampled, metrics},
     label::{LabelValue, OrEmpty},
 };
 use crate::telemetry::{ErrorSource, RpcErrorType, TokenLookup};
