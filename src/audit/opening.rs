@@ -27,7 +27,9 @@ pub enum JournalOpenError {
     )]
     HashMismatch(PathBuf),
     /// It cannot be read or written.
-    #[error("{0} cannot be opened: {1}")]
+    #[error(
+        "{0} cannot be opened or written: {1}; check that its folder exists and that the gateway may write to it"
+    )]
     Io(PathBuf, #[source] io::Error),
     /// Another process uses it.
     #[error("{0} is in use by another process (it holds {0}.lock); give each gateway its own file")]
@@ -315,4 +317,22 @@ pub(super) fn rotate(path: &Path, keep: u32) -> io::Result<()> {
     }
     fs::rename(path, path.with_added_extension("1"))?;
     sync_folder(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{io, path::PathBuf};
+
+    use super::JournalOpenError;
+
+    #[test]
+    fn opening_errors_name_the_file_and_the_remedy() {
+        let path = || PathBuf::from("/var/lib/gatepost/audit.jsonl");
+        let errors = [
+            JournalOpenError::HashMismatch(path()),
+            JournalOpenError::Io(path(), io::ErrorKind::PermissionDenied.into()),
+            JournalOpenError::Locked(path()),
+        ];
+        insta::assert_snapshot!(errors.map(|error| error.to_string()).join("\n"));
+    }
 }

@@ -259,3 +259,36 @@ fn for_each_line(
         each(number, &line, ended)?;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{io, path::PathBuf};
+
+    use super::{super::AuditUnavailable, ChainDamage, ChainError};
+
+    #[test]
+    fn damage_names_the_line_and_what_was_done_to_it() {
+        let path = || PathBuf::from("/var/lib/gatepost/audit.jsonl");
+        let invalid = |error| ChainDamage::InvalidLine(path(), 7, error);
+        let damages = [
+            ChainDamage::Emptied(path()),
+            invalid(ChainError::HashMismatch),
+            invalid(ChainError::NotALine),
+            invalid(ChainError::PreviousHashMismatch),
+            invalid(ChainError::WrongSequence {
+                wanted: 7,
+                found: 8,
+            }),
+            ChainDamage::Io(path(), io::ErrorKind::PermissionDenied.into()),
+            ChainDamage::KeyRequired(path()),
+            ChainDamage::MissingFileStart(path()),
+            ChainDamage::Torn(path(), 7),
+        ];
+        insta::assert_snapshot!(damages.map(|damage| damage.to_string()).join("\n"));
+    }
+
+    #[test]
+    fn write_without_audit_record_says_that_nothing_was_sent() {
+        insta::assert_snapshot!(AuditUnavailable);
+    }
+}

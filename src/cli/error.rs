@@ -42,3 +42,22 @@ impl From<BuildError> for CliError {
         Self::UnusableConfig(error.to_string())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::CliError;
+
+    /// The texts of `Configuration` are pinned in `tests/it/config_messages.rs`.
+    #[test]
+    fn each_error_has_its_text_and_exit_code() {
+        let reason = || "<reason>".to_owned();
+        let errors = [
+            CliError::Failed(reason()),
+            CliError::Denied,
+            CliError::UnusableConfig(reason()),
+            CliError::Unreachable(reason()),
+        ];
+        let lines = errors.map(|error| format!("{:?} {error}", error.exit_code()));
+        insta::assert_snapshot!(lines.join("\n"));
+    }
+}

@@ -37,7 +37,7 @@ pub enum BuildError {
     )]
     StoreLocationChanged,
     /// The trusted certificates for the trace collector.
-    #[error("`telemetry`: {0}")]
+    #[error("`telemetry.otlp_ca_file`: {0}")]
     Collector(#[source] TlsSetupError),
     /// An instance.
     #[error("`instances.{0}`: {1}")]
@@ -52,10 +52,10 @@ pub enum BuildError {
     #[error("`redis.url`: {0}")]
     Redis(#[from] InvalidRedisUrl),
     /// The trusted certificates for Redis.
-    #[error("`redis`: {0}")]
+    #[error("`redis.ca_file`: {0}")]
     RedisUntrusted(#[source] TlsSetupError),
     /// The trusted certificates for an identity provider.
-    #[error("`providers.{0}`: {1}")]
+    #[error("`providers.{0}.ca_file`: {1}")]
     Untrusted(ProviderName, #[source] TlsSetupError),
 }
 
@@ -439,5 +439,47 @@ fn client_settings(instance: &Instance) -> OdooClientSettings {
         max_in_flight: instance.max_in_flight,
         max_waiting: instance.max_waiting,
         max_wait: Duration::from_millis(instance.max_wait_ms),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::BuildError;
+    use crate::{audit::JournalOpenError, telemetry::TracingError};
+    use gatepost_base::{InstanceName, ProviderName};
+    use gatepost_identity::InvalidProvider;
+    use gatepost_odoo_client::{InvalidAddress, InvalidOdooClientSettings};
+    use gatepost_state::{redis::InvalidRedisUrl, store::StoreOpenError};
+    use gatepost_tls::TlsSetupError;
+
+    /// The texts of the inner errors are pinned in their own crates.
+    #[test]
+    fn build_errors_name_the_setting() {
+        let provider = || ProviderName::try_from("zitadel").unwrap();
+        let instance = || InstanceName::try_from("production").unwrap();
+        let untrusted =
+            || TlsSetupError::InvalidCertificates("/etc/ca.pem".into(), "<reason>".to_owned());
+        let io_error = || io::Error::from(io::ErrorKind::PermissionDenied);
+        let no_client = reqwest::Client::builder().user_agent("\n").build();
+        let errors = [
+            BuildError::Audit(JournalOpenError::Locked("/var/audit.jsonl".into())),
+            BuildError::Changes(StoreOpenError::Io("/var/changes".into(), io_error())),
+            BuildError::StoreLocationChanged,
+            BuildError::Collector(untrusted()),
+            BuildError::Instance(instance(), InvalidAddress.into()),
+            BuildError::Instance(
+                instance(),
+                InvalidOdooClientSettings::Untrusted(untrusted()),
+            ),
+            BuildError::Provider(provider(), InvalidProvider::Url("<url>".to_owned())),
+            BuildError::Traces(TracingError::Client(no_client.unwrap_err())),
+            BuildError::Traces(TracingError::Thread(io_error())),
+            BuildError::Redis(InvalidRedisUrl::Syntax),
+            BuildError::RedisUntrusted(untrusted()),
+            BuildError::Untrusted(provider(), untrusted()),
+        ];
+        insta::assert_snapshot!(errors.map(|error| error.to_string()).join("\n"));
     }
 }

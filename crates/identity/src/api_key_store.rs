@@ -72,7 +72,7 @@ gatepost_base::words! {
 #[derive(Debug, thiserror::Error)]
 pub enum KeysFileError {
     /// It is not what `gatepost key` writes.
-    #[error("the keys file {0} is damaged: {1}")]
+    #[error("the keys file {0} is damaged: {1}; correct it or restore it from a backup")]
     Damaged(PathBuf, String),
     /// It cannot be read or written.
     #[error("the keys file {0} cannot be read or written: {1}")]
@@ -221,11 +221,11 @@ struct KeysFile {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::{fs, io, path::PathBuf};
 
     use jiff::{SignedDuration, Timestamp};
 
-    use super::{ApiKeyError, ApiKeyStore, StoredKey};
+    use super::{ApiKeyError, ApiKeyStore, KeysFileError, StoredKey};
     use crate::{ApiKey, CallerKind};
     use gatepost_base::RoleName;
 
@@ -342,5 +342,24 @@ mod tests {
         }
         fs::remove_file(&path).unwrap();
         assert!(ApiKeyStore::load(&path).unwrap_err().is_missing());
+    }
+
+    #[test]
+    fn rejected_keys_share_one_text_and_file_errors_name_the_file() {
+        let id = || ApiKey::generate().unwrap().id().clone();
+        let rejected = [
+            ApiKeyError::Expired(id()),
+            ApiKeyError::Malformed,
+            ApiKeyError::Revoked(id()),
+            ApiKeyError::Unknown(id()),
+            ApiKeyError::WrongSecret(id()),
+        ];
+        let path = || PathBuf::from("/etc/gatepost/keys.toml");
+        let file_errors = [
+            KeysFileError::Damaged(path(), "line 3: `hash` is not `sha256:…`".to_owned()),
+            KeysFileError::Io(path(), io::ErrorKind::PermissionDenied.into()),
+        ];
+        insta::assert_snapshot!(rejected.map(|error| error.to_string()).join("\n"));
+        insta::assert_snapshot!(file_errors.map(|error| error.to_string()).join("\n"));
     }
 }

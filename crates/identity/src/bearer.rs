@@ -188,4 +188,16 @@ mod tests {
         let shown = format!("{:?}", Bearer::from_headers(&headers));
         assert!(!shown.contains("hunter2"), "{shown}");
     }
+
+    #[test]
+    fn missing_or_malformed_token_says_what_to_send() {
+        let errors = [
+            BearerError::Malformed,
+            BearerError::Missing,
+            BearerError::MultipleHeaders,
+            BearerError::OtherScheme,
+            BearerError::TooLong,
+        ];
+        insta::assert_snapshot!(errors.map(|error| error.to_string()).join("\n"));
+    }
 }

@@ -35,15 +35,17 @@ pub struct Facade {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum FacadeUnavailable {
     /// The provider has no login.
-    #[error("the provider's metadata lacks `authorization_endpoint` or `token_endpoint`")]
+    #[error(
+        "the provider's metadata lacks `authorization_endpoint` or `token_endpoint`, so clients cannot log in"
+    )]
     NoLoginEndpoints,
     /// The provider publishes PKCE methods without the one that clients need.
-    #[error("the provider's metadata does not list the PKCE method `S256`")]
+    #[error("the provider's metadata lists PKCE methods without `S256`, which MCP clients require")]
     NoPkce,
     /// Clients compare the issuer in the authorization response with the one
     /// they know (RFC 9207), which is the gateway.
     #[error(
-        "the provider names its issuer in authorization responses (RFC 9207), so that clients would reject the gateway's; the facade is off, and clients use the provider directly"
+        "the provider sends its own issuer in authorization responses (RFC 9207), and clients that expect the gateway's reject the login"
     )]
     SendsIssuerParameter,
     /// A browser would follow a link to such an endpoint.
@@ -328,5 +330,17 @@ mod tests {
             facade().register(b"[]").unwrap_err(),
             RegistrationError::InvalidClientMetadata
         );
+    }
+
+    #[test]
+    fn facade_and_registration_errors_say_what_is_wrong() {
+        let errors: [&dyn std::error::Error; 5] = [
+            &FacadeUnavailable::NoLoginEndpoints,
+            &FacadeUnavailable::NoPkce,
+            &FacadeUnavailable::SendsIssuerParameter,
+            &RegistrationError::InvalidClientMetadata,
+            &RegistrationError::InvalidRedirectUri,
+        ];
+        insta::assert_snapshot!(errors.map(ToString::to_string).join("\n"));
     }
 }

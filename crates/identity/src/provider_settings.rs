@@ -93,6 +93,21 @@ pub enum InvalidProvider {
     #[error("the operating system provides no randomness: {0}")]
     NoRandomness(#[from] getrandom::Error),
     /// A text that is not a URL.
-    #[error("`{0}` is not a URL")]
+    #[error("`{0}` is not a URL; write it in full, such as `https://id.example.com`")]
     Url(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::InvalidProvider;
+
+    #[test]
+    fn invalid_settings_say_what_would_be_right() {
+        let errors = [
+            InvalidProvider::Algorithm("HS256".to_owned()),
+            InvalidProvider::NoRandomness(getrandom::Error::UNSUPPORTED),
+            InvalidProvider::Url("id.example.com".to_owned()),
+        ];
+        insta::assert_snapshot!(errors.map(|error| error.to_string()).join("\n"));
+    }
 }

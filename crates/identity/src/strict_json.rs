@@ -243,4 +243,9 @@ mod tests {
         let deep = format!(r#"{{"a":{}1{}}}"#, "[".repeat(4000), "]".repeat(4000));
         assert!(StrictObject::parse(deep.as_bytes()).is_err());
     }
+
+    #[test]
+    fn error_names_the_member_but_never_its_value() {
+        insta::assert_snapshot!(WrongType("exp"), @"`exp` has the wrong type");
+    }
 }

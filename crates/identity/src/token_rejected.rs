@@ -116,3 +116,13 @@ impl TokenRejected {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::TokenRejected;
+
+    #[test]
+    fn rejected_token_gets_one_text() {
+        insta::assert_snapshot!(TokenRejected::Expired, @"the token is not accepted here; get a new one");
+    }
+}

@@ -65,7 +65,7 @@ pub enum InvalidOdooClientSettings {
     #[error(transparent)]
     Address(#[from] InvalidAddress),
     /// The trusted certificates cannot be used.
-    #[error(transparent)]
+    #[error("`ca_file`: {0}")]
     Untrusted(#[from] TlsSetupError),
 }
 

@@ -56,7 +56,7 @@ gatepost_base::words! {
         )]
         UnknownDatabase = "odoo_unknown_database",
         /// The method does not exist.
-        #[error("this Odoo has no such method on the model; retrying will not help")]
+        #[error("the model has no such method in this Odoo; retrying will not help")]
         UnknownMethod = "odoo_unknown_method",
         /// The model does not exist.
         #[error("this Odoo has no such model; `list_models` lists its models")]
@@ -162,4 +162,41 @@ fn looks_like_sql(lower: &str) -> bool {
         let begins = lower.find(begin);
         begins.is_some_and(|at| follows(at, then) && follows(at, end))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{AccessKind, OdooError, RowProblems};
+
+    #[test]
+    fn odoo_errors_say_what_was_wrong_and_what_to_do() {
+        let mut rows = RowProblems::default();
+        rows.add("name".to_owned(), "<reason>".to_owned(), 2..=2);
+        let errors = [
+            OdooError::Access(AccessKind::Company),
+            OdooError::Access(AccessKind::Field("<field>".to_owned())),
+            OdooError::Access(AccessKind::Model),
+            OdooError::Access(AccessKind::Private),
+            OdooError::Access(AccessKind::Record),
+            OdooError::Arguments("<reason>".to_owned()),
+            OdooError::Conflict,
+            OdooError::Database,
+            OdooError::IdentityCheck,
+            OdooError::Invalid("<reason>".to_owned()),
+            OdooError::KeyRejected,
+            OdooError::MissingRecord,
+            OdooError::Rows(rows),
+            OdooError::RuleViolation("<reason>".to_owned()),
+            OdooError::UnknownDatabase,
+            OdooError::UnknownMethod,
+            OdooError::UnknownModel,
+            OdooError::Unknown,
+        ];
+        // A refused write adds the second part.
+        let texts = errors.map(|error| {
+            let kind = error.kind();
+            format!("{kind}: {error}{{{}}}", error.after_failed_write())
+        });
+        insta::assert_snapshot!(texts.join("\n"));
+    }
 }

@@ -12,7 +12,7 @@ use rustls::{ClientConfig, RootCertStore, pki_types::CertificateDer, pki_types::
 #[derive(Debug, thiserror::Error)]
 pub enum TlsSetupError {
     /// The file has no usable certificates.
-    #[error("`ca_file`: {0}: {1}")]
+    #[error("{0} cannot be used as trusted certificates: {1}")]
     InvalidCertificates(PathBuf, String),
     /// The TLS library rejected the settings.
     #[error("TLS could not be set up: {0}")]
@@ -49,4 +49,28 @@ pub fn client_config(ca_file: Option<&Path>) -> Result<ClientConfig, TlsSetupErr
         .with_safe_default_protocol_versions()?
         .with_root_certificates(roots)
         .with_no_client_auth())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::TlsSetupError;
+
+    #[test]
+    fn setup_errors_name_the_file() {
+        let errors = [
+            TlsSetupError::InvalidCertificates(
+                "/etc/gatepost/ca.pem".into(),
+                "it contains no certificate".to_owned(),
+            ),
+            TlsSetupError::Rustls(rustls::Error::NoApplicationProtocol),
+        ];
+        let texts = errors.map(|error| error.to_string());
+        assert_eq!(
+            texts,
+            [
+                "/etc/gatepost/ca.pem cannot be used as trusted certificates: it contains no certificate",
+                "TLS could not be set up: peer doesn't support any known protocol",
+            ]
+        );
+    }
 }

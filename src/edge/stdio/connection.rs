@@ -44,7 +44,7 @@ pub enum StdioError {
     #[error("cannot write to stdout: {0}")]
     CannotWrite(#[source] io::Error),
     /// The instance is not configured.
-    #[error("there is no instance `{0}`")]
+    #[error("the configuration has no instance `{0}`")]
     UnknownInstance(InstanceName),
 }
 

@@ -5,6 +5,7 @@ mod bounds;
 mod calls;
 mod drain;
 mod elicitation;
+mod error_texts;
 mod stdio;
 mod tls;
 

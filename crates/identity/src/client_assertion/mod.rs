@@ -33,7 +33,9 @@ pub enum AssertionSigningError {
     #[error("the client assertion could not be signed")]
     Key(#[source] jsonwebtoken::errors::Error),
     /// The operating system provides no randomness.
-    #[error("the operating system provides no randomness for a client assertion")]
+    #[error(
+        "the client assertion could not be created because the operating system provides no randomness"
+    )]
     Randomness(#[source] getrandom::Error),
 }
 

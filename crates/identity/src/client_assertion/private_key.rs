@@ -49,7 +49,7 @@ pub enum InvalidClientKey {
     )]
     Malformed,
     /// Neither the file nor the configuration has a client id.
-    #[error("`client_id` is missing; only Zitadel's key file contains it")]
+    #[error("`client_id` is missing; set it, because only Zitadel's key file contains one")]
     NoClientId,
     /// It is a public key or a certificate.
     #[error("this is the public half of a key; use the private key")]
@@ -272,4 +272,31 @@ impl Jwk {
 
 fn unsupported<E>(_without_details: E) -> InvalidClientKey {
     InvalidClientKey::Unsupported
+}
+
+#[cfg(test)]
+mod tests {
+    use super::InvalidClientKey;
+
+    #[test]
+    fn key_errors_say_which_file_to_use_instead() {
+        let errors = [
+            InvalidClientKey::Encrypted,
+            InvalidClientKey::Incomplete("qi"),
+            InvalidClientKey::KeySet,
+            InvalidClientKey::Malformed,
+            InvalidClientKey::NoClientId,
+            InvalidClientKey::PublicKey,
+            InvalidClientKey::Sec1,
+            InvalidClientKey::ServiceAccount,
+            InvalidClientKey::SettingMismatch {
+                setting: "key_id",
+                own: "8169".to_owned(),
+                given: "8170".to_owned(),
+            },
+            InvalidClientKey::SharedSecret,
+            InvalidClientKey::Unsupported,
+        ];
+        insta::assert_snapshot!(errors.map(|error| error.to_string()).join("\n"));
+    }
 }

@@ -287,4 +287,14 @@ mod tests {
             drop(KeySet::parse(&bytes));
         }
     }
+
+    #[test]
+    fn invalid_key_sets_say_what_is_wrong() {
+        let errors = [
+            InvalidKeySet::Malformed,
+            InvalidKeySet::NoUsableKey,
+            InvalidKeySet::TooLarge,
+        ];
+        insta::assert_snapshot!(errors.map(|error| error.to_string()).join("\n"));
+    }
 }

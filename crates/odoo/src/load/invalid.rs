@@ -47,7 +47,7 @@ pub enum InvalidLoad {
     },
     /// Two rows name one record.
     #[error(
-        "rows {first} and {second} name the same record, `{value}`; give each record one row; further rows for its lines have only cells of lines"
+        "rows {first} and {second} name the same record, `{value}`; give each record one row, and fill only the columns of its lines in the rows that follow"
     )]
     DuplicateRecord {
         /// From 1.
@@ -75,4 +75,45 @@ pub enum InvalidLoad {
         /// How many columns there are.
         columns: usize,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::InvalidLoad;
+
+    #[test]
+    fn invalid_imports_say_which_cell_is_wrong_and_what_would_be_right() {
+        let column = || Box::from("country_id/.id");
+        let value = || "<cell>".to_owned();
+        let errors = [
+            InvalidLoad::Cell {
+                row: 2,
+                column: column(),
+            },
+            InvalidLoad::Column("a/b/c/d".to_owned()),
+            InvalidLoad::Columns(0),
+            InvalidLoad::DatabaseId {
+                row: 2,
+                column: column(),
+                value: value(),
+            },
+            InvalidLoad::ExternalId {
+                row: 2,
+                value: value(),
+            },
+            InvalidLoad::DuplicateRecord {
+                first: 1,
+                second: 2,
+                value: value(),
+            },
+            InvalidLoad::Size,
+            InvalidLoad::DuplicateColumn(column()),
+            InvalidLoad::Width {
+                row: 2,
+                cells: 3,
+                columns: 4,
+            },
+        ];
+        insta::assert_snapshot!(errors.map(|error| error.to_string()).join("\n"));
+    }
 }
