@@ -152,7 +152,7 @@ impl StdioGateway {
     }
 
     fn read_response(&self) -> Value {
-        let line = self.lines.recv_timeout(Duration::from_secs(30)).unwrap();
+        let line = self.lines.recv_timeout(Duration::from_mins(2)).unwrap();
         serde_json::from_str(&line).unwrap()
     }
 }

@@ -13,7 +13,7 @@ use arc_swap::ArcSwap;
 use gatepost::{config, edge::Edge, gateway::Gateway, telemetry::Telemetry};
 
 /// The longest time that a test waits for anything.
-const TEST_TIMEOUT: Duration = Duration::from_secs(20);
+const TEST_TIMEOUT: Duration = Duration::from_mins(2);
 
 fn open(listen: SocketAddr) -> Result<Edge, gatepost::edge::EdgeOpenError> {
     let server = config::Server {

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::{
     log,
+    pace::assert_takes_at_most,
     redis_server::RedisServer,
     test_gateway::{TestGateway, TestResponse, tool_call},
 };
@@ -75,7 +76,7 @@ fn redis_up_metric(is_up: bool) -> String {
 
 /// Waits until the metrics contain this line.
 fn wait_for_metric(stage: &TestGateway, line: &str) {
-    let patience = Instant::now() + Duration::from_secs(20);
+    let patience = Instant::now() + Duration::from_mins(2);
     while !has_metric(stage, line) {
         assert!(
             Instant::now() < patience,
@@ -307,13 +308,12 @@ fn fail_closed_gateway_answers_503_while_redis_hangs() {
     assert!(!stage.post(&count_call()).tool_result().1);
     server.stall();
     for attempt in 1..=6 {
-        let begun = Instant::now();
-        let answer = stage.post(&count_call());
-        assert_eq!(answer.status, 503, "{answer:?}");
-        assert_eq!(retry_after_seconds(&answer), 2);
         // It is tried three times and then skipped.
         let most = Duration::from_millis(if attempt > 3 { 500 } else { 3_000 });
-        assert!(begun.elapsed() < most, "{attempt}: {:?}", begun.elapsed());
+        let usual = || drop(stage.admin_get("/metrics"));
+        let answer = assert_takes_at_most(most, usual, || stage.post(&count_call()));
+        assert_eq!(answer.status, 503, "{answer:?}");
+        assert_eq!(retry_after_seconds(&answer), 2);
     }
     let ready = stage.admin_get("/readyz");
     assert_eq!(ready.status, 503, "{ready:?}");
@@ -337,7 +337,7 @@ fn fail_closed_gateway_without_redis_is_not_ready() {
     // Admin responses are cached for two seconds.
     let begun = Instant::now();
     while stage.admin_get("/readyz").status != 200 {
-        assert!(begun.elapsed() < Duration::from_secs(20));
+        assert!(begun.elapsed() < Duration::from_mins(2));
         thread::park_timeout(Duration::from_millis(100));
     }
 }

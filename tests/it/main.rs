@@ -29,6 +29,8 @@ mod limits;
 #[cfg(test)]
 mod log;
 #[cfg(test)]
+mod pace;
+#[cfg(test)]
 mod policy;
 #[cfg(test)]
 mod reading;

@@ -43,6 +43,8 @@ mod redis_server;
 #[expect(dead_code, reason = "the tests need more of it")]
 #[path = "../../it/log.rs"]
 mod log;
+#[path = "../../it/pace.rs"]
+mod pace;
 #[expect(dead_code, reason = "the tests need more of it")]
 #[path = "../../it/faults/process.rs"]
 mod process;

@@ -40,11 +40,6 @@ anonymous_role = "reader"
 url = "{demo}"
 database = "{DATABASE}"
 api_key = "{ADMIN_KEY}"
-connect_timeout_ms = 1_000
-timeout_ms = 1_500
-max_in_flight = 2
-max_waiting = 2
-max_wait_ms = 500
 [instances.other]
 url = "{other}"
 database = "{DATABASE}"

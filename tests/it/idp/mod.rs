@@ -32,7 +32,7 @@ pub(crate) use keys::{SigningKey, hmac, unsigned};
 pub(crate) use mode::Mode;
 
 /// The longest time that a test waits for anything.
-pub(crate) const TEST_TIMEOUT: Duration = Duration::from_secs(20);
+pub(crate) const TEST_TIMEOUT: Duration = Duration::from_secs(50);
 
 /// An endpoint of the provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
