@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use gatepost_base::text::{append, html_to_text, one_line};
+use gatepost_base::text::{append, html_to_text, one_line, truncated};
 use gatepost_odoo::MethodName;
 use gatepost_policy::Arguments;
 
@@ -15,6 +15,8 @@ const MAX_SIGNATURE_CHARS: usize = 300;
 const MAX_SUMMARY_CHARS: usize = 160;
 /// The most methods stored for a model; Odoo's largest have two hundred.
 const MAX_METHODS: usize = 500;
+/// Bytes of a method's documentation that are read for its summary.
+const MAX_DOC_BYTES: usize = 8 << 10;
 
 /// Odoo's documentation of the methods of one model.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -98,7 +100,10 @@ impl DocMethod {
             parameter
         });
         let signature = parameters.collect::<Vec<_>>().join(", ");
-        let summary = html_to_text(self.doc.as_deref().unwrap_or_default());
+        let summary = html_to_text(truncated(
+            self.doc.as_deref().unwrap_or_default(),
+            MAX_DOC_BYTES,
+        ));
         let summary = summary.trim().split("\n\n").next().unwrap_or_default();
         let summary = summary.split_whitespace().collect::<Vec<_>>().join(" ");
         let summary = summary

@@ -6,7 +6,7 @@ use super::{
     Rendered, Rows,
     rows::{Cell, Row},
 };
-use gatepost_base::text::{MAX_CELL_CHARS, append, append_one_line, html_to_text};
+use gatepost_base::text::{MAX_CELL_CHARS, append, append_html_line, append_one_line, truncated};
 use gatepost_odoo::{FieldKind, FieldName, Schema};
 
 /// Ids shown of an x2many value.
@@ -90,7 +90,8 @@ pub fn table(
         shown += 1;
     }
     text.push_str(&notes);
-    let text = truncate_to_bytes(text, budget_bytes);
+    // For cases that no other rule bounds.
+    text.truncate(truncated(&text, budget_bytes).len());
     Rendered { text, shown }
 }
 
@@ -181,22 +182,8 @@ fn record_by_record(
         text.push_str(&record);
         shown += 1;
     }
-    Rendered {
-        text: truncate_to_bytes(text, budget_bytes),
-        shown,
-    }
-}
-
-/// Cuts a text to at most this many bytes, for cases that no other rule bounds.
-pub(super) fn truncate_to_bytes(mut text: String, budget_bytes: usize) -> String {
-    if text.len() > budget_bytes {
-        let end = (0..=budget_bytes)
-            .rev()
-            .find(|end| text.is_char_boundary(*end))
-            .unwrap_or(0);
-        text.truncate(end);
-    }
-    text
+    text.truncate(truncated(&text, budget_bytes).len());
+    Rendered { text, shown }
 }
 
 /// Appends one value.
@@ -226,7 +213,7 @@ fn append_value(
             append(text, format_args!("({} bytes of base64)", value.len()));
         }
         Cell::Text(value) if kind == FieldKind::Html => {
-            append_one_line(text, &html_to_text(&value), max_chars);
+            append_html_line(text, &value, max_chars);
         }
         // A selection shows its key, because domains compare with that.
         Cell::Text(value) => append_one_line(text, &value, max_chars),

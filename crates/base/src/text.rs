@@ -1,8 +1,11 @@
 //! Untrusted text, made safe for one line.
 
-use std::fmt::{self, Write as _};
+use std::{
+    convert::Infallible,
+    fmt::{self, Write as _},
+};
 
-use html5gum::{Token, Tokenizer};
+use html5gum::{Readable, Reader, Token, Tokenizer};
 
 /// The characters shown of one table cell.
 pub const MAX_CELL_CHARS: usize = 160;
@@ -83,6 +86,49 @@ fn is_hidden(char: char) -> bool {
             | '\u{feff}' | '\u{e0000}'..='\u{e007f}' | '\u{61c}')
 }
 
+/// Bytes of HTML that are read for each shown character, and the least that is
+/// read: mails begin with style sheets.
+const HTML_BYTES_PER_CHAR: usize = 16;
+const MIN_HTML_BYTES: usize = 16 << 10;
+
+/// Appends the text that HTML shows, as [`append_one_line`] does. Only as much of
+/// the HTML is read as can be shown; a mark says how much was left out.
+pub fn append_html_line(line: &mut String, html: &str, max_chars: usize) {
+    let most = MIN_HTML_BYTES + HTML_BYTES_PER_CHAR * max_chars;
+    let read = truncated(html, most);
+    if read.len() == html.len() {
+        append_one_line(line, &html_to_text(html), max_chars);
+        return;
+    }
+    // A tag that the cut opened is not text.
+    let (read, _) = split_unclosed_tag(read);
+    append_one_line(line, &html_to_text(read), max_chars);
+    let rest = html.len() - read.len();
+    append(line, format_args!("…(+{rest} bytes of HTML)"));
+}
+
+/// The beginning of a text: at most `max_bytes` of it, without cutting a character.
+pub fn truncated(text: &str, max_bytes: usize) -> &str {
+    if text.len() <= max_bytes {
+        return text;
+    }
+    let mut end = max_bytes;
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.get(..end).unwrap_or_default()
+}
+
+/// A text of at most `max_bytes` and a mark, if it was cut.
+pub fn bounded(mut text: String, max_bytes: usize) -> String {
+    let end = truncated(&text, max_bytes).len();
+    if end < text.len() {
+        text.truncate(end);
+        text.push_str("… (cut, because it is too long)");
+    }
+    text
+}
+
 /// HTML elements that begin on a new line, separated by spaces.
 const BLOCKS: &str =
     "article blockquote br dd div dt footer h1 h2 h3 h4 h5 h6 header hr li ol p table tr ul";
@@ -96,6 +142,18 @@ const HIDDEN: &str = "script style template title";
 pub fn html_to_text(html: &str) -> String {
     let (html, unclosed_tag) = split_unclosed_tag(html);
     let mut text = String::with_capacity(html.len());
+    if shown_text(html, &mut text) {
+        text.push_str(unclosed_tag);
+    }
+    text.replace('\u{a0}', " ").trim().to_owned()
+}
+
+/// Appends the text of HTML; returns whether what follows it would be shown, too.
+fn shown_text<'h, R>(html: R, text: &mut String) -> bool
+where
+    R: Readable<'h>,
+    R::Reader: Reader<Error = Infallible>,
+{
     let mut hidden_depth = 0_usize;
     let is_one_of = |names: &str, name: &[u8]| names.split(' ').any(|one| one.as_bytes() == name);
     for Ok(token) in Tokenizer::new(html) {
@@ -118,10 +176,7 @@ pub fn html_to_text(html: &str) -> String {
             text.push('\n');
         }
     }
-    if hidden_depth == 0 {
-        text.push_str(unclosed_tag);
-    }
-    text.replace('\u{a0}', " ").trim().to_owned()
+    hidden_depth == 0
 }
 
 /// Splits off a tag that the end of the text cuts off. A browser drops it, but
@@ -136,9 +191,12 @@ fn split_unclosed_tag(html: &str) -> (&str, &str) {
 
 #[cfg(test)]
 mod tests {
+    use std::{cell::Cell, convert::Infallible};
+
+    use html5gum::{Readable, Reader, StringReader};
     use proptest::prelude::*;
 
-    use super::{html_to_text, one_line};
+    use super::{append_html_line, bounded, html_to_text, one_line, shown_text, truncated};
 
     #[test]
     fn text_stays_on_one_line_in_its_cell() {
@@ -184,22 +242,91 @@ mod tests {
         assert_eq!(html_to_text(html), "a\nb\nc\nd\ne f");
     }
 
-    #[test]
-    fn huge_hostile_html_is_read_in_one_pass() {
-        for part in [
-            "<",
-            "<a ",
-            "<p>",
-            "<!--",
-            "<script>",
-            "&",
-            "&#",
-            "<a href='",
-            "<b x=1 x=1 ",
-        ] {
-            let html = part.repeat(200_000 / part.len());
-            assert!(html_to_text(&html).len() <= html.len());
+    /// A reader that counts the bytes that are read or compared.
+    struct CountingReader<'r> {
+        inner: StringReader<'r>,
+        work: &'r Cell<usize>,
+    }
+
+    impl Reader for CountingReader<'_> {
+        type Error = Infallible;
+
+        fn read_byte(&mut self) -> Result<Option<u8>, Infallible> {
+            self.work.set(self.work.get() + 1);
+            self.inner.read_byte()
         }
+
+        fn try_read_string(&mut self, text: &[u8], exact: bool) -> Result<bool, Infallible> {
+            self.work.set(self.work.get() + text.len());
+            self.inner.try_read_string(text, exact)
+        }
+
+        fn read_until<'b>(
+            &'b mut self,
+            needle: &[u8],
+            buffer: &'b mut [u8; 4],
+        ) -> Result<Option<&'b [u8]>, Infallible> {
+            let read = self.inner.read_until(needle, buffer)?;
+            self.work
+                .set(self.work.get() + 1 + read.map_or(0, <[u8]>::len));
+            Ok(read)
+        }
+    }
+
+    const HOSTILE: [&str; 10] = [
+        "<",
+        "<a ",
+        "<p>",
+        "<!--",
+        "<script>",
+        "</",
+        "&",
+        "&#",
+        "<a href='",
+        "<b x=1 x=1 ",
+    ];
+
+    #[test]
+    fn work_for_hostile_html_grows_with_its_length_only() {
+        for part in HOSTILE {
+            let html = part.repeat(400_000 / part.len());
+            let work = Cell::new(0);
+            let reader = CountingReader {
+                inner: html.as_str().to_reader(),
+                work: &work,
+            };
+            let mut text = String::new();
+            shown_text(reader, &mut text);
+            assert!(text.len() <= html.len(), "{part}");
+            assert!(work.get() <= 20 * html.len(), "{part}: {}", work.get());
+        }
+    }
+
+    #[test]
+    fn only_html_that_can_be_shown_is_read() {
+        for part in HOSTILE {
+            let mut line = String::new();
+            append_html_line(&mut line, &part.repeat(1 << 20), 160);
+            assert!(line.len() < 1_000, "{part}: {}", line.len());
+            assert!(line.ends_with(" bytes of HTML)"), "{part}: {line}");
+        }
+        let mut line = String::new();
+        append_html_line(&mut line, "<p>a<p>b", 160);
+        assert_eq!(line, "a\\nb");
+        line.clear();
+        append_html_line(&mut line, &format!("<p>é{}", "<b>".repeat(20_000)), 160);
+        assert_eq!(line, "é…(+41062 bytes of HTML)");
+    }
+
+    #[test]
+    fn cut_text_keeps_whole_characters_and_says_so() {
+        assert_eq!(truncated("aéé", 2), "a");
+        assert_eq!(truncated("aé", 3), "aé");
+        assert_eq!(bounded("aé".to_owned(), 3), "aé");
+        assert_eq!(
+            bounded("aéé".to_owned(), 3),
+            "aé… (cut, because it is too long)"
+        );
     }
 
     proptest! {

@@ -15,12 +15,14 @@ pub(super) fn sanitize(html: &str) -> String {
     while let Some((before, tag)) = rest.split_once('<') {
         clean.push_str(before);
         let Some((tag, after)) = tag.split_once('>') else {
-            // An unclosed `<` is text.
+            // Without another `>`, every further `<` is text.
             clean.push_str("&lt;");
-            rest = tag;
-            continue;
+            clean.push_str(&tag.replace('<', "&lt;"));
+            rest = "";
+            break;
         };
-        if tag.to_lowercase().starts_with("script") {
+        let name = tag.get(..6).unwrap_or_default();
+        if name.eq_ignore_ascii_case("script") {
             rest = after.split_once("</script>").map_or("", |(_, after)| after);
             continue;
         }
@@ -49,17 +51,49 @@ pub(super) fn sanitize(html: &str) -> String {
 
 /// Removes the `on…` attributes of a tag.
 fn strip_event_handlers(tag: &str) -> String {
-    let mut clean = tag.to_owned();
-    while let Some(at) = clean.find(" on") {
-        let (before, after) = clean.split_at(at);
-        let after = after
+    let mut clean = String::with_capacity(tag.len());
+    let mut rest = tag;
+    while let Some((before, handler)) = rest.split_once(" on") {
+        clean.push_str(before);
+        rest = handler
             .split_once('=')
             .and_then(|(_, value)| {
                 let quote = value.chars().next().filter(|one| "\"'".contains(*one))?;
                 value.get(1..)?.split_once(quote)
             })
             .map_or("", |(_, after)| after);
-        clean = format!("{before}{after}");
     }
+    clean.push_str(rest);
     clean
+}
+
+#[cfg(test)]
+mod tests {
+    use super::sanitize;
+
+    #[test]
+    fn scripts_and_event_handlers_are_removed_and_text_is_wrapped() {
+        for (html, clean) in [
+            ("a", "<p>a</p>"),
+            ("<p>a</p>", "<p>a</p>"),
+            ("<p>1 < 2 < 3", "<p>1 &lt; 2 &lt; 3"),
+            ("<p>a<SCRIPT>x</script>b</p>", "<p>ab</p>"),
+            (
+                "<p onclick=\"a()\" class=\"c\" onload='b()' id=\"d\">a</p>",
+                "<p class=\"c\" id=\"d\">a</p>",
+            ),
+            ("", ""),
+        ] {
+            assert_eq!(sanitize(html), clean, "{html}");
+        }
+    }
+
+    #[test]
+    fn unclosed_brackets_are_escaped_in_one_pass() {
+        // Quadratic work on 4 MB would take hours.
+        let clean = sanitize(&"<".repeat(4 << 20));
+        assert_eq!(clean.len(), "<p></p>".len() + 4 * (4 << 20));
+        let clean = sanitize(&format!("<p{}>", " on='".repeat(1 << 20)));
+        assert_eq!(clean, "<p>");
+    }
 }

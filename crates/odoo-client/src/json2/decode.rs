@@ -12,6 +12,8 @@ use gatepost_odoo::{AccessKind, OdooError, reveals_internals};
 
 /// The longest message of Odoo that is passed to the client, in characters.
 const MAX_MESSAGE_CHARS: usize = 1_000;
+/// Bytes of a message, which may be HTML, that are read for it.
+const MAX_MESSAGE_BYTES: usize = 32 << 10;
 /// The longest excerpt of a foreign response, for the log, in characters.
 const MAX_EXCERPT_CHARS: usize = 200;
 
@@ -154,6 +156,9 @@ fn business_rule(message: &str) -> OdooError {
     if reveals_internals(message) {
         return OdooError::Unknown;
     }
+    // A hostile Odoo may send megabytes.
+    let whole = message;
+    let message = text::truncated(whole, MAX_MESSAGE_BYTES);
     let formatted = ["</", "<br", "/>"]
         .iter()
         .any(|sign| message.contains(sign));
@@ -167,7 +172,9 @@ fn business_rule(message: &str) -> OdooError {
         .filter(|char| *char == '\n' || !char.is_control())
         .take(MAX_MESSAGE_CHARS)
         .collect();
-    if message.chars().count() > MAX_MESSAGE_CHARS {
+    if message.len() < whole.len() && whole.len() > MAX_MESSAGE_BYTES
+        || message.chars().count() > MAX_MESSAGE_CHARS
+    {
         text.push('…');
     }
     OdooError::RuleViolation(text)
