@@ -5,6 +5,11 @@ use serde::Deserialize;
 use super::{OdooSession, OdooUser, OperationError};
 use gatepost_odoo::{Context, RecordId};
 
+/// The most companies that a request may name.
+const MAX_COMPANIES: usize = 500;
+/// Companies or languages that an error names.
+const MAX_SHOWN: usize = 50;
+
 /// The requested companies, language and time zone.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -42,6 +47,7 @@ impl OdooSession<'_> {
                 clip(lang),
                 user.languages
                     .iter()
+                    .take(MAX_SHOWN)
                     .map(|code| format!("`{code}`"))
                     .collect::<Vec<_>>()
                     .join(", ")
@@ -79,11 +85,23 @@ fn requested_company_ids(
     let Some(requested) = request.company_ids.as_ref().filter(|ids| !ids.is_empty()) else {
         return Ok(user.companies.iter().map(|company| company.id).collect());
     };
+    if requested.len() > MAX_COMPANIES {
+        return Err(OperationError::InvalidContext(format!(
+            "`company_ids` takes at most {MAX_COMPANIES} companies, not {}",
+            requested.len()
+        )));
+    }
+    let mut ids: Vec<RecordId> = Vec::with_capacity(requested.len());
     for id in requested {
+        if ids.contains(id) {
+            continue;
+        }
+        ids.push(*id);
         if !user.companies.iter().any(|company| company.id == *id) {
             let known = user
                 .companies
                 .iter()
+                .take(MAX_SHOWN)
                 .map(|company| format!("{} ({})", company.id, company.name))
                 .collect::<Vec<_>>();
             return Err(OperationError::InvalidContext(format!(
@@ -92,7 +110,7 @@ fn requested_company_ids(
             )));
         }
     }
-    Ok(requested.clone())
+    Ok(ids)
 }
 
 fn clip(text: &str) -> String {

@@ -77,15 +77,15 @@ impl OdooSession<'_> {
         let Ok(models) = self.models().await else {
             return error;
         };
+        let most = 1 + model.as_str().len() / 4;
         let mut similar: Vec<(usize, &ModelName)> = models
             .iter()
+            .filter(|entry| entry.model.as_str().len().abs_diff(model.as_str().len()) <= most)
             .map(|entry| {
-                let distance = strsim::damerau_levenshtein(entry.model.as_str(), model.as_str());
+                let distance = strsim::osa_distance(entry.model.as_str(), model.as_str());
                 (distance, &entry.model)
             })
-            .filter(|(distance, similar)| {
-                *distance <= 1 + model.as_str().len() / 4 && self.may_read(similar).is_ok()
-            })
+            .filter(|(distance, similar)| *distance <= most && self.may_read(similar).is_ok())
             .collect();
         similar.sort();
         if similar.is_empty() {

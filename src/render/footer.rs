@@ -3,6 +3,9 @@
 use gatepost_base::text::one_line;
 use gatepost_odoo::ModelName;
 
+/// Companies that are named.
+const MAX_COMPANIES: usize = 30;
+
 /// What a result covers.
 #[derive(Debug)]
 pub struct Footer<'a> {
@@ -21,12 +24,14 @@ pub fn footer(covered: &Footer<'_>) -> String {
     let companies: Vec<String> = covered
         .companies
         .iter()
+        .take(MAX_COMPANIES)
         .map(|company| one_line(company, 60))
         .collect();
-    let companies = if companies.is_empty() {
-        "all".to_owned()
-    } else {
-        companies.join(", ")
+    let rest = covered.companies.len() - companies.len();
+    let companies = match (companies.is_empty(), rest) {
+        (true, _) => "all".to_owned(),
+        (false, 0) => companies.join(", "),
+        (false, rest) => format!("{} and {rest} more", companies.join(", ")),
     };
     let archived = if covered.archived {
         "included"

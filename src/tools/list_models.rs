@@ -35,7 +35,11 @@ impl ReadTool for Arguments {
     async fn read(self, access: &OdooSession<'_>) -> Result<String, ToolError> {
         let models = access.models().await?;
         let mut readable = Vec::new();
-        for entry in &*models {
+        for (at, entry) in models.iter().enumerate() {
+            // Odoo may have thousands of models.
+            if at % 64 == 63 {
+                tokio::task::yield_now().await;
+            }
             if access.may_read(&entry.model).is_ok()
                 && !access.is_denied_entirely(&entry.model).await
             {

@@ -35,7 +35,8 @@ pub async fn validate_import(
     let mut by_name = false;
     let mut errors = Vec::new();
     for (at, column) in load.columns().iter().enumerate() {
-        match validate_column(access, (model, &schema), column, operation).await? {
+        let suggest = errors.len() < MAX_ERRORS;
+        match validate_column(access, (model, &schema), column, operation, suggest).await? {
             Ok(Some(kind)) => {
                 let links = matches!(kind, FieldKind::Many2many | FieldKind::Many2one);
                 by_name |= links && column.meaning() == CellMeaning::Value;
@@ -68,12 +69,13 @@ async fn validate_column(
     (model, schema): (&ModelName, &Schema),
     column: &Column,
     mut operation: Operation,
+    suggest: bool,
 ) -> Result<Result<Option<FieldKind>, String>, OperationError> {
     let mut model = model.clone();
     let mut schema = std::borrow::Cow::Borrowed(schema);
     let mut steps = column.steps();
     while let Some((step, rest)) = steps.split_first() {
-        let field = match writable_field(&schema, &model, step.as_str(), operation) {
+        let field = match writable_field(&schema, &model, step.as_str(), operation, suggest) {
             Ok((field, _)) => field.clone(),
             Err(error) => return Ok(Err(error)),
         };

@@ -5,7 +5,7 @@
 //! selection has no such value, and answers an unknown name with an SQL error. All
 //! of that is an error here, which says what would be valid.
 
-use std::{future::Future, pin::Pin, sync::Arc};
+use std::{collections::BTreeSet, future::Future, pin::Pin, sync::Arc};
 
 use super::operand::coerce_operand;
 use crate::access::{ModelAccess, OdooSession, OperationError};
@@ -14,6 +14,11 @@ use gatepost_odoo::{
     Term,
 };
 use gatepost_policy::only_ids;
+
+/// The most fields that a call may name.
+const MAX_FIELDS: usize = 500;
+/// Unknown fields that an error names, each with similar names.
+const MAX_UNKNOWN: usize = 5;
 
 /// The fields to show: those that are named or, by default, the most useful ones
 /// that are visible in all records.
@@ -149,28 +154,40 @@ impl OdooSession<'_> {
 /// record has it.
 ///
 /// # Errors
-/// [`OperationError::InvalidArgument`] names all unknown fields, each with similar
-/// names.
+/// [`OperationError::InvalidArgument`] if there are too many, or with the first
+/// unknown fields, each with similar names, and the number of the others.
 pub fn validate_fields(
     schema: &Schema,
     model: &ModelName,
     requested: &[FieldName],
 ) -> Result<Vec<FieldName>, OperationError> {
-    let mut fields: Vec<FieldName> = Vec::with_capacity(requested.len());
-    let mut unknown = Vec::new();
+    if requested.len() > MAX_FIELDS {
+        return Err(OperationError::InvalidArgument(format!(
+            "invalid argument `fields`: name at most {MAX_FIELDS}, not {}; by default the most useful ones are shown",
+            requested.len()
+        )));
+    }
+    let mut seen = BTreeSet::new();
+    let mut unknown = BTreeSet::new();
+    let mut fields = Vec::with_capacity(requested.len());
+    let mut errors = Vec::new();
     for name in requested {
-        match require_field(schema, model, name.as_str()) {
-            Err(OperationError::InvalidArgument(text)) => unknown.push(text),
-            Err(other) => return Err(other),
-            Ok(_) if name.as_str() == "id" || fields.contains(name) => {}
-            Ok(_) => fields.push(name.clone()),
+        if schema.field(name.as_str()).is_some() {
+            if name.as_str() != "id" && seen.insert(name) {
+                fields.push(name.clone());
+            }
+        } else if unknown.insert(name) && errors.len() < MAX_UNKNOWN {
+            errors.push(unknown_field(schema, model, name.as_str()).to_string());
         }
     }
     if unknown.is_empty() {
-        Ok(fields)
-    } else {
-        Err(OperationError::InvalidArgument(unknown.join("; ")))
+        return Ok(fields);
     }
+    let rest = unknown.len() - errors.len();
+    if rest > 0 {
+        errors.push(format!("and {rest} more unknown fields"));
+    }
+    Err(OperationError::InvalidArgument(errors.join("; ")))
 }
 
 /// Allows an order by fields that exist and can be sorted by, and by relations
@@ -203,22 +220,26 @@ fn require_field<'s>(
     model: &ModelName,
     name: &str,
 ) -> Result<&'s Arc<Field>, OperationError> {
-    schema.shared_field(name).ok_or_else(|| {
-        let near: Vec<String> = schema
-            .similar_names(name, 4)
-            .into_iter()
-            .map(|near| format!("`{near}`"))
-            .collect();
-        let hint = if near.is_empty() {
-            format!("`describe_model` lists the fields of `{model}`")
-        } else {
-            format!("did you mean {}?", near.join(", "))
-        };
-        let name: String = name.chars().take(60).collect();
-        OperationError::InvalidArgument(format!(
-            "`{model}` has no field `{name}` that you can see; {hint}"
-        ))
-    })
+    schema
+        .shared_field(name)
+        .ok_or_else(|| unknown_field(schema, model, name))
+}
+
+fn unknown_field(schema: &Schema, model: &ModelName, name: &str) -> OperationError {
+    let near: Vec<String> = schema
+        .similar_names(name, 4)
+        .into_iter()
+        .map(|near| format!("`{near}`"))
+        .collect();
+    let hint = if near.is_empty() {
+        format!("`describe_model` lists the fields of `{model}`")
+    } else {
+        format!("did you mean {}?", near.join(", "))
+    };
+    let name: String = name.chars().take(60).collect();
+    OperationError::InvalidArgument(format!(
+        "`{model}` has no field `{name}` that you can see; {hint}"
+    ))
 }
 
 #[cfg(test)]
@@ -296,6 +317,19 @@ mod tests {
         );
         let fields = validate_fields(&schema(), &model, &names[1..4]).unwrap();
         assert_eq!(fields.len(), 1);
+        let numbered = |count: usize| -> Vec<FieldName> {
+            (0..count)
+                .map(|at| {
+                    FieldName::try_from(format!("{}_{at}", "x".repeat(120)).as_str()).unwrap()
+                })
+                .collect()
+        };
+        let error = validate_fields(&schema(), &model, &numbered(500)).unwrap_err();
+        let error = error.to_string();
+        assert!(error.ends_with("; and 495 more unknown fields"), "{error}");
+        assert!(error.len() < 1_000, "{error}");
+        let error = validate_fields(&schema(), &model, &numbered(501)).unwrap_err();
+        insta::assert_snapshot!(error, @"invalid argument `fields`: name at most 500, not 501; by default the most useful ones are shown");
         assert!(
             validate_order(
                 &schema(),

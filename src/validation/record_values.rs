@@ -15,6 +15,9 @@ use gatepost_odoo::{Call, Context, FieldName, ModelName, Operation, RecordId, Sc
 /// Missing fields that are named.
 const MAX_MISSING: usize = 12;
 
+/// Errors after which no further values are checked.
+const MAX_ERRORS: usize = 200;
+
 /// Validated values of records.
 #[derive(Debug, Default)]
 pub struct ValidatedRecords {
@@ -44,7 +47,8 @@ impl ValidatedRecords {
 /// they are not known, lists may name lines of any record.
 ///
 /// # Errors
-/// [`OperationError::InvalidArgument`] with all that is invalid, not only the first.
+/// [`OperationError::InvalidArgument`] with all that is invalid, not only the first,
+/// up to a number at which nobody reads on.
 pub async fn validate_records(
     access: &OdooSession<'_>,
     (model, operation, ids): (&ModelName, Operation, Option<&[RecordId]>),
@@ -66,10 +70,25 @@ pub async fn validate_records(
     let zone = zone.map_err(|error| OperationError::InvalidContext(error.to_string()))?;
     let mut known: BTreeMap<ModelName, Schema> = BTreeMap::new();
     let mut coerced = Vec::with_capacity(list.len());
+    let mut invalid = 0_usize;
     for (index, values) in list.into_iter().enumerate() {
+        // Up to a megabyte of values is coerced here; others must not wait for all of it.
+        tokio::task::yield_now().await;
         let path = path_of(index);
         let at = (&path, zone.as_ref());
-        coerced.push(coerce_record(access, (model, operation), values, at, &mut known).await?);
+        let one = coerce_record(access, (model, operation), values, at, &mut known).await?;
+        invalid += one.errors.len();
+        coerced.push(one);
+        if invalid > MAX_ERRORS {
+            break;
+        }
+    }
+    if invalid > MAX_ERRORS {
+        let errors: Vec<ValueMessage> = coerced.into_iter().flat_map(|one| one.errors).collect();
+        return Err(OperationError::InvalidArgument(format!(
+            "nothing was changed, because more than {MAX_ERRORS} values are invalid; the first of them:\n{}",
+            values::format_errors(&errors)
+        )));
     }
     let (mut names, link_errors) =
         resolve_links::resolve(access, &mut coerced, records, context).await?;

@@ -17,6 +17,9 @@ pub struct Schema {
     fields: Arc<BTreeMap<FieldName, Arc<Field>>>,
 }
 
+/// The longest name that is compared with others, in bytes.
+const MAX_COMPARED_BYTES: usize = 63;
+
 /// One field as `fields_get` returns it. Odoo omits attributes freely, and writes
 /// `false` for an empty one.
 #[derive(Deserialize)]
@@ -164,20 +167,32 @@ impl Schema {
         self.fields.values().map(Arc::as_ref)
     }
 
-    /// Up to `count` names similar to `name`, the most similar first.
+    /// Up to `count` names similar to `name`, the most similar first; none for a
+    /// name longer than a column of PostgreSQL.
+    ///
+    /// This compares with every field of the model: callers report only the first
+    /// few unknown names this way.
     pub fn similar_names(&self, name: &str, count: usize) -> Vec<&FieldName> {
+        if count == 0 || name.len() > MAX_COMPARED_BYTES {
+            return Vec::new();
+        }
         let wanted = name.to_lowercase();
+        let most = 1 + wanted.len() / 3;
         let mut scored: Vec<(usize, &FieldName)> = self
             .fields
             .values()
             .filter_map(|field| {
                 let known = field.name.as_str();
                 let label = field.label.to_lowercase();
-                let mut distance = strsim::damerau_levenshtein(&wanted, known);
+                let mut distance = if known.len().abs_diff(wanted.len()) > most {
+                    usize::MAX
+                } else {
+                    strsim::osa_distance(&wanted, known)
+                };
                 if known.contains(&wanted) || wanted.contains(known) || label == wanted {
                     distance = distance.min(1 + known.len().abs_diff(wanted.len()) / 4);
                 }
-                (distance <= 1 + wanted.len() / 3).then_some((distance, &field.name))
+                (distance <= most).then_some((distance, &field.name))
             })
             .collect();
         scored.sort();
@@ -332,7 +347,7 @@ mod tests {
     #[test]
     fn unknown_field_name_has_similar_names() {
         let schema = partner();
-        let near = |name| {
+        let near = |name: &str| {
             schema
                 .similar_names(name, 3)
                 .iter()
@@ -343,5 +358,6 @@ mod tests {
         assert_eq!(near("mail"), ["email"]);
         assert_eq!(near("country"), ["country_id"]);
         assert!(near("zzzzzz").is_empty());
+        assert!(near(&"name".repeat(32)).is_empty());
     }
 }

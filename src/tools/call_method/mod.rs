@@ -27,6 +27,8 @@ use gatepost_odoo::{Call, Context, FieldName, MethodName, ModelName, Operation, 
 
 /// The maximum number of records.
 const MAX_RECORDS: usize = 200;
+/// The maximum number of arguments of a method.
+const MAX_ARGUMENTS: usize = 100;
 /// The maximum difference between Odoo's clock and the gateway's.
 const MAX_CLOCK_SKEW_S: i64 = 300;
 pub(super) const TOOL: Tool = Tool {
@@ -69,6 +71,12 @@ impl WriteTool for Arguments {
             return Err(ToolError::InvalidArguments(format!(
                 "invalid argument `ids`: name at most {MAX_RECORDS}, not {}",
                 self.ids.len()
+            )));
+        }
+        if self.given.len() > MAX_ARGUMENTS {
+            return Err(ToolError::InvalidArguments(format!(
+                "invalid argument `arguments`: a method takes at most {MAX_ARGUMENTS} arguments, not {}",
+                self.given.len()
             )));
         }
         write_support::dedup_ids(&mut self.ids);

@@ -17,6 +17,9 @@ use gatepost_odoo::{Field, FieldName, ModelName, Operation, Schema};
 /// The most fields of one record.
 const MAX_FIELDS: usize = 500;
 
+/// Errors of one record that may name similar fields.
+const MAX_SUGGESTIONS: usize = 20;
+
 /// Levels of records inside the values of others; as many as policy follows.
 const MAX_DEPTH: usize = 6;
 
@@ -169,7 +172,13 @@ impl<'a> RecordCoercer<'a> {
         models: &BTreeMap<FieldName, ModelName>,
         place: &FieldContext,
     ) -> Result<Value, String> {
-        let (field, note) = writable_field(schema, model, name, operation)?;
+        let (field, note) = writable_field(
+            schema,
+            model,
+            name,
+            operation,
+            self.coerced.errors.len() < MAX_SUGGESTIONS,
+        )?;
         if let Some(note) = note {
             self.add_note(place, note);
         }

@@ -11,6 +11,9 @@ use gatepost_odoo::{Field, FieldKind, FieldName, ModelName, Operation, Schema};
 /// `account.move`, `partner_id` of `calendar.attendee`), except for the step of a
 /// workflow, which starts at its default.
 ///
+/// `suggest` says whether the error for an unknown name may search for similar ones,
+/// which takes long: only for the first few.
+///
 /// # Errors
 /// What is wrong, and what would be valid.
 pub(crate) fn writable_field<'s>(
@@ -18,6 +21,7 @@ pub(crate) fn writable_field<'s>(
     model: &ModelName,
     name: &str,
     operation: Operation,
+    suggest: bool,
 ) -> Result<(&'s Field, Option<String>), String> {
     match name {
         "id" => {
@@ -41,7 +45,7 @@ pub(crate) fn writable_field<'s>(
     }
     let field = schema
         .field(name)
-        .ok_or_else(|| unknown_field_error(schema, model, name))?;
+        .ok_or_else(|| unknown_field_error(schema, model, name, suggest))?;
     if field.kind == FieldKind::Unknown {
         return Err("has a type that this version does not support".to_owned());
     }
@@ -56,7 +60,7 @@ pub(crate) fn writable_field<'s>(
     Err(read_only_error(schema, field))
 }
 
-fn unknown_field_error(schema: &Schema, model: &ModelName, name: &str) -> String {
+fn unknown_field_error(schema: &Schema, model: &ModelName, name: &str, suggest: bool) -> String {
     if name == "__last_update" {
         return "was removed from Odoo; `write_date` says when a record was changed".to_owned();
     }
@@ -66,7 +70,7 @@ fn unknown_field_error(schema: &Schema, model: &ModelName, name: &str) -> String
         );
     }
     let near: Vec<String> = schema
-        .similar_names(name, 4)
+        .similar_names(name, if suggest { 4 } else { 0 })
         .into_iter()
         .map(|near| format!("`{near}`"))
         .collect();
