@@ -11,6 +11,7 @@ use crate::{
     telemetry::{ErrorSource, RequestLog, RpcErrorType},
     tools::{self, Tool, ToolError, ToolOutput},
 };
+use gatepost_base::text::bounded;
 use gatepost_mcp::{
     ProtocolEra, ProtocolError, Request, content::ToolResult, elicitation::ElicitRequest,
 };
@@ -64,6 +65,7 @@ async fn run(
     session: &OdooSession<'_>,
     arguments: &str,
 ) -> Result<ToolOutput, ToolError> {
+    let arguments = &*tool.normalize(arguments)?;
     let result = match tool.run(session, arguments).await {
         // A client that cannot ask must not get a question.
         Ok(ToolOutput::InputRequired(_))
@@ -128,5 +130,6 @@ fn failed(
     log.error_source = Some(source);
     log.error_type = Some(kind);
     log.set_error(RpcErrorType::Tool);
-    ToolOutcome::Result(ToolResult::error(error.to_string()))
+    let text = bounded(error.to_string(), tools::MAX_ERROR_BYTES);
+    ToolOutcome::Result(ToolResult::error(text))
 }

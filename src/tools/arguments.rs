@@ -4,12 +4,14 @@ use schemars::{JsonSchema, Schema, generate::SchemaSettings};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use super::ToolError;
+use super::{ToolError, client_arguments};
 use crate::access::ContextRequest;
-use gatepost_base::text::one_line;
+use gatepost_base::text::{one_line, truncated};
 
 /// Characters of an invalid value that an error repeats.
 const MAX_VALUE_CHARS: usize = 60;
+/// Bytes of the reason of an error, which may quote what was sent.
+const MAX_REASON_BYTES: usize = 2_000;
 
 /// Parses the arguments.
 ///
@@ -29,6 +31,7 @@ pub(super) fn parse<T: DeserializeOwned + JsonSchema>(json: &str) -> Result<T, T
         let reason = error.into_inner().to_string();
         // The position in the line is useless to a model, which sent an object.
         let reason = reason.split(" at line ").next().unwrap_or(&reason);
+        let reason = truncated(reason, MAX_REASON_BYTES);
         ToolError::InvalidArguments(argument_error(&schema_of::<T>(), &path, reason))
     })
 }
@@ -44,6 +47,9 @@ fn argument_error(schema: &Schema, path: &str, reason: &str) -> String {
             "argument `{name}` is missing{}",
             argument_hint(schema, name)
         );
+    }
+    if let Some(text) = unknown_argument(path, reason) {
+        return text;
     }
     let kinds = reason
         .strip_prefix("invalid type: ")
@@ -63,6 +69,35 @@ fn argument_error(schema: &Schema, path: &str, reason: &str) -> String {
     } else {
         format!("invalid argument `{path}`: {reason}")
     }
+}
+
+/// Says which argument may be meant by an unknown one, and lists all.
+fn unknown_argument(path: &str, reason: &str) -> Option<String> {
+    let rest = reason.strip_prefix("unknown field `")?;
+    let (unknown, expected) = rest.split_once("`, ")?;
+    let (_, expected) = expected.split_once('`')?;
+    let taken: Vec<&str> = expected
+        .split('`')
+        .step_by(2)
+        .filter(|name| !name.is_empty())
+        .collect();
+    let meant = client_arguments::meant_arguments(unknown, &taken);
+    let hint = if meant.is_empty() {
+        String::new()
+    } else {
+        format!("did you mean `{}`? ", meant.join("` or `"))
+    };
+    let unknown = one_line(unknown, MAX_VALUE_CHARS);
+    let (place, taker) = match path.rsplit_once('.') {
+        Some((parent, _)) if !parent.is_empty() => {
+            (format!("unknown member `{unknown}` of `{parent}`"), "it")
+        }
+        Some(_) | None => (format!("unknown argument `{unknown}`"), "this tool"),
+    };
+    Some(format!(
+        "{place}; {hint}{taker} takes `{}`",
+        taken.join("`, `")
+    ))
 }
 
 /// The description of an argument in the schema, in parentheses.
@@ -312,7 +347,7 @@ mod tests {
         invalid argument `values`: it must be an object, not `null` (The new values, such as `{"user_id":6}`)
         argument `values` is missing (The new values, such as `{"user_id":6}`)
         invalid argument `archived`: it must be `true` or `false`, not the text "yes" (Archived ones, too)
-        invalid argument `colour`: unknown field `colour`, expected one of `ids`, `values`, `archived`
+        unknown argument `colour`; this tool takes `ids`, `values`, `archived`
         "#);
     }
 
@@ -336,7 +371,7 @@ mod tests {
         ]
         .map(rejection);
         insta::assert_snapshot!(rejections.join("\n"), @"
-        invalid argument `colour`: unknown field `colour`, expected one of `id`, `idempotency_key`, `confirm`
+        unknown argument `colour`; this tool takes `id`, `idempotency_key`, `confirm`
         invalid argument `confirm`: it must be a text, not the number `7` (From the preview)
         invalid arguments: duplicate field `confirm`
         ");

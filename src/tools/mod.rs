@@ -8,6 +8,7 @@ mod arguments;
 #[cfg(test)]
 mod ask_person;
 mod call_method;
+mod client_arguments;
 mod count_records;
 mod create_records;
 mod delete_records;
@@ -53,6 +54,10 @@ pub(crate) static ALL: &[Tool] = &[
 
 /// The maximum size of one result in bytes, without its footer.
 const MAX_OUTPUT_BYTES: usize = 24_000;
+/// The maximum size of a whole result of a read in bytes, for what Odoo makes long.
+const MAX_READ_BYTES: usize = 40_000;
+/// The maximum size of the text of an error in bytes.
+pub const MAX_ERROR_BYTES: usize = 8_000;
 
 /// The tool with this name.
 pub fn find(name: &str) -> Option<&'static Tool> {
@@ -95,6 +100,7 @@ mod tests {
         let parts = [
             "arguments",
             "ask_person",
+            "client_arguments",
             "error",
             "footer",
             "listing",

@@ -1,15 +1,16 @@
 //! What a tool is: data for the listing, and a function that runs it.
 
-use std::{future::Future, pin::Pin};
+use std::{borrow::Cow, collections::BTreeMap, future::Future, pin::Pin, sync::LazyLock};
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema};
 use serde::de::DeserializeOwned;
 
-use super::{ToolError, ToolOutput, arguments::parse};
+use super::{ALL, MAX_READ_BYTES, ToolError, ToolOutput, arguments::parse, client_arguments};
 use crate::{
     access::OdooSession,
     writes::{RequestFingerprint, WriteOperation, WriteOutcome, execute},
 };
+use gatepost_base::text::bounded;
 use gatepost_odoo::Operation;
 use gatepost_state::limits::ToolClass;
 
@@ -33,7 +34,7 @@ pub struct Tool {
     /// existing records in their previews.
     pub returns_records: bool,
     /// The JSON Schema of its arguments.
-    pub input_schema: fn() -> schemars::Schema,
+    pub input_schema: fn() -> Schema,
     /// Runs it with its arguments in JSON; called by [`Tool::run`].
     pub(super) handler: for<'a> fn(&'static Self, &'a OdooSession<'a>, &'a str) -> ToolFuture<'a>,
 }
@@ -42,7 +43,22 @@ pub struct Tool {
 pub type ToolFuture<'a> = Pin<Box<dyn Future<Output = Result<ToolOutput, ToolError>> + Send + 'a>>;
 
 impl Tool {
-    /// Runs the tool with its arguments in JSON.
+    /// The arguments as the client sent them, in the form of the tool's schema.
+    ///
+    /// # Errors
+    /// [`ToolError::InvalidArguments`] if they are no object.
+    pub fn normalize<'a>(&self, arguments: &'a str) -> Result<Cow<'a, str>, ToolError> {
+        static SCHEMAS: LazyLock<BTreeMap<&str, Schema>> = LazyLock::new(|| {
+            let schemas = ALL.iter().map(|tool| (tool.name, (tool.input_schema)()));
+            schemas.collect()
+        });
+        match SCHEMAS.get(self.name) {
+            Some(schema) => client_arguments::normalize(schema, arguments),
+            None => Ok(Cow::Borrowed(arguments)),
+        }
+    }
+
+    /// Runs the tool with its arguments in JSON, as [`Tool::normalize`] returns them.
     pub fn run<'a>(
         &'static self,
         access: &'a OdooSession<'a>,
@@ -91,7 +107,7 @@ pub(super) fn run_read<'a, T: ReadTool>(
     Box::pin(async move {
         // Boxed: some of these futures are large.
         let text = Box::pin(parse::<T>(arguments)?.read(access)).await?;
-        Ok(ToolOutput::Text(text))
+        Ok(ToolOutput::Text(bounded(text, MAX_READ_BYTES)))
     })
 }
 

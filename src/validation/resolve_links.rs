@@ -11,7 +11,7 @@ use crate::{
     access::{DisplayNames, OdooSession, OperationError, RecordSnapshot, readable},
     render,
 };
-use gatepost_base::text::one_line;
+use gatepost_base::text::{MAX_CELL_CHARS, one_line};
 use gatepost_odoo::{Call, Context, Domain, FieldKind, FieldName, ModelName, RecordId, Schema};
 
 /// Different names that are looked up in one call.
@@ -245,6 +245,48 @@ fn link_error(link: &RecordLink, text: &str) -> ValueMessage {
     }
 }
 
+/// The name and the id of a record in the form in which our tables show it,
+/// `Belgium [20]`.
+fn split_shown_record(text: &str) -> Option<(&str, RecordId)> {
+    let (name, id) = text.trim().strip_suffix(']')?.rsplit_once(" [")?;
+    let is_number = id.bytes().all(|byte| byte.is_ascii_digit());
+    let id = is_number.then(|| id.parse::<i64>().ok()).flatten()?;
+    Some((name, RecordId::try_from(id).ok()?))
+}
+
+/// The record with this id, if that is its name, too: a model that changed one of
+/// them may mean another record.
+async fn match_shown_record(
+    access: &OdooSession<'_>,
+    model: &ModelName,
+    (name, id): (&str, RecordId),
+    context: &Context,
+) -> Result<NameMatch, OperationError> {
+    let records = RecordSnapshot::read(access, (model, &[id]), &[], context).await;
+    let Some(records) = readable(records)? else {
+        return Ok(NameMatch::Unresolved(format!(
+            "is written as a name with an id; write the id alone, `{id}`"
+        )));
+    };
+    if records.missing(&[id]).is_empty() {
+        let known = records.name(id);
+        // As it was shown: on one line, and cut if it is long.
+        let shown = [MAX_CELL_CHARS, NAME_CHARS, usize::MAX].map(|most| one_line(known, most));
+        if known.trim() == name.trim() || shown.iter().any(|shown| shown == name.trim()) {
+            let name = known.to_owned();
+            return Ok(NameMatch::Unique { id, name });
+        }
+        return Ok(NameMatch::Unresolved(format!(
+            "names \"{}\" with the id {id}, but the record {id} of `{model}` is called \"{}\"; write the id of the right one",
+            one_line(name, NAME_CHARS),
+            one_line(known, NAME_CHARS)
+        )));
+    }
+    Ok(NameMatch::Unresolved(format!(
+        "names the record {id} of `{model}`, which does not exist or cannot be seen by you; find_by_name finds the right id"
+    )))
+}
+
 /// The record that a name means: the only one with exactly this name, or the only
 /// one whose name contains it.
 async fn match_name(
@@ -254,6 +296,14 @@ async fn match_name(
     context: &Context,
 ) -> Result<NameMatch, OperationError> {
     access.may_read(model)?;
+    let mut shown = None;
+    if let Some(record) = split_shown_record(name) {
+        match match_shown_record(access, model, record, context).await? {
+            found @ NameMatch::Unique { .. } => return Ok(found),
+            // The brackets may belong to the name of another record.
+            unlike @ NameMatch::Unresolved(_) => shown = Some(unlike),
+        }
+    }
     let search = Call::name_search(model.clone(), name, &Domain::default(), MAX_CANDIDATES + 1);
     let response = match access.call(search.in_context(context.clone())).await {
         Ok(response) => response,
@@ -273,6 +323,9 @@ async fn match_name(
     {
         let (id, name) = (*id, name.clone());
         return Ok(NameMatch::Unique { id, name });
+    }
+    if let Some(unlike) = shown {
+        return Ok(unlike);
     }
     let quoted = one_line(name, NAME_CHARS);
     if found.is_empty() {

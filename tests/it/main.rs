@@ -9,6 +9,8 @@ mod audit;
 #[cfg(test)]
 mod cli_commands;
 #[cfg(test)]
+mod client_arguments;
+#[cfg(test)]
 mod config_layers;
 #[cfg(test)]
 mod config_messages;

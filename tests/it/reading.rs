@@ -185,7 +185,10 @@ fn invalid_reads_are_answered_with_a_hint() {
             json!({"model": "sale.order", "colour": 1}),
         ),
         ("search_records", json!({})),
-        ("read_records", json!({"model": "sale.order", "ids": ["1"]})),
+        (
+            "read_records",
+            json!({"model": "sale.order", "ids": ["one"]}),
+        ),
         ("read_records", json!({"model": "sale.order", "ids": []})),
         (
             "read_records",

@@ -66,7 +66,8 @@ fn values_that_odoo_would_silently_misread_are_never_sent() {
     for ids in [
         json!([]),
         json!([0]),
-        json!(["1"]),
+        json!(["one"]),
+        json!([1.5]),
         json!([999_999]),
         json!([1, 999_999]),
     ] {
