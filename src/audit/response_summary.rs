@@ -25,16 +25,13 @@ impl ResponseSummary {
     pub fn of(answer: &[u8], effect: Operation) -> Self {
         let size_bytes = answer.len();
         let returns_records = effect.is_read() || effect == Operation::Create;
-        let is_list = returns_records && answer.trim_ascii_start().starts_with(b"[");
-        // Unparsed, because only the ids of the rows are read.
-        let rows = is_list.then(|| serde_json::from_slice::<Vec<&RawValue>>(answer).ok());
-        let Some(rows) = rows.flatten() else {
+        let Some(rows) = row_ids(answer).filter(|_| returns_records) else {
             return Self {
                 size_bytes,
                 ..Self::default()
             };
         };
-        let mut ids: Vec<RecordId> = rows.iter().filter_map(|row| row_id(row)).collect();
+        let mut ids: Vec<RecordId> = rows.iter().copied().flatten().collect();
         let ids_count = ids.len();
         ids.truncate(MAX_IDS);
         Self {
@@ -46,21 +43,33 @@ impl ResponseSummary {
     }
 }
 
-/// The id of one row: `{"id": 7, …}` of `search_read`, `[7, "…"]` of
-/// `name_search`, or `7` of `search`.
-fn row_id(row: &RawValue) -> Option<RecordId> {
+/// The ids of the rows, in one pass: `{"id": 7, …}` of `search_read`, `[7, "…"]` of
+/// `name_search`, or `7` of `search`; `None` if it is not a list of those.
+fn row_ids(answer: &[u8]) -> Option<Vec<Option<RecordId>>> {
     #[derive(Deserialize)]
     struct Row<'a> {
-        #[serde(borrow)]
-        id: &'a RawValue,
+        #[serde(borrow, default)]
+        id: Option<&'a RawValue>,
     }
 
-    let json = row.get();
-    match json.as_bytes().first()? {
-        b'{' => row_id(serde_json::from_str::<Row<'_>>(json).ok()?.id),
-        b'[' => row_id(serde_json::from_str::<Vec<&RawValue>>(json).ok()?.first()?),
-        _ => RecordId::try_from(serde_json::from_str::<i64>(json).ok()?).ok(),
-    }
+    let id = |json: &RawValue| RecordId::try_from(json.get().parse::<i64>().ok()?).ok();
+    let list = answer.trim_ascii_start().strip_prefix(b"[")?;
+    Some(match list.trim_ascii_start().first()? {
+        b'{' => {
+            let rows: Vec<Row<'_>> = serde_json::from_slice(answer).ok()?;
+            rows.iter().map(|row| row.id.and_then(id)).collect()
+        }
+        b'[' => {
+            let rows: Vec<Vec<&RawValue>> = serde_json::from_slice(answer).ok()?;
+            rows.iter()
+                .map(|row| row.first().copied().and_then(id))
+                .collect()
+        }
+        _ => {
+            let rows: Vec<&RawValue> = serde_json::from_slice(answer).ok()?;
+            rows.into_iter().map(id).collect()
+        }
+    })
 }
 
 #[cfg(test)]

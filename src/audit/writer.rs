@@ -9,6 +9,7 @@ use std::{
         atomic::{AtomicU64, Ordering::Relaxed},
         mpsc::{Receiver, RecvTimeoutError, Sender},
     },
+    thread,
     time::{Duration, Instant},
 };
 
@@ -28,6 +29,10 @@ const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
 /// How long the record of a read may be unsynced.
 const SYNC_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long the thread waits for more records after it wrote some, so that it does not
+/// wake up for each of many.
+const LINGER: Duration = Duration::from_millis(2);
 
 /// The most records written together.
 const MAX_BATCH: usize = 256;
@@ -122,6 +127,7 @@ impl JournalWriter {
                 break replies;
             }
             acknowledge(replies);
+            thread::sleep(LINGER);
         };
         let lost = self.inbox.len() + self.in_flight.len();
         if lost > 0 {

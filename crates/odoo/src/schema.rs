@@ -144,6 +144,7 @@ impl Schema {
 
     /// The schema without the fields for which `retains` is false. It shares the others
     /// with the original.
+    #[must_use]
     pub fn restricted(&self, retains: impl Fn(&Field) -> bool) -> Self {
         let retained = self.fields.iter().filter(|(_, field)| retains(field));
         let shared = |(name, field): (&FieldName, &Arc<Field>)| (name.clone(), Arc::clone(field));
