@@ -1,11 +1,18 @@
 //! The fields of a model, as one Odoo user sees them.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
-use serde::Deserialize;
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, MapAccess, Visitor},
+};
 use serde_json::Value;
 
 use super::{Field, FieldKind, FieldName, FieldPath, ModelName, SameCompany, SelectionOption};
+
+/// The most fields of a model. The largest models have about 500; each field costs
+/// some kilobytes.
+const MAX_FIELDS: usize = 5_000;
 
 /// The fields of one model that one Odoo user may see, from `fields_get`.
 ///
@@ -62,6 +69,37 @@ struct FieldDescription {
     domain: Value,
 }
 
+/// The fields by their names, as far as the limit allows.
+struct FieldDescriptions(BTreeMap<String, FieldDescription>);
+
+impl<'de> Deserialize<'de> for FieldDescriptions {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields;
+
+        impl<'de> Visitor<'de> for Fields {
+            type Value = FieldDescriptions;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "an object of fields")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut described = BTreeMap::new();
+                while let Some((name, field)) = map.next_entry()? {
+                    if described.len() == MAX_FIELDS {
+                        let text = format_args!("the model has more than {MAX_FIELDS} fields");
+                        return Err(de::Error::custom(text));
+                    }
+                    described.insert(name, field);
+                }
+                Ok(FieldDescriptions(described))
+            }
+        }
+
+        deserializer.deserialize_map(Fields)
+    }
+}
+
 fn yes() -> bool {
     true
 }
@@ -96,9 +134,9 @@ impl Schema {
     /// Parses a response of `fields_get`.
     ///
     /// # Errors
-    /// When it is not an object of objects, each with a `type`.
+    /// When it is not an object of at most 5,000 objects, each with a `type`.
     pub fn parse(answer: &[u8]) -> Result<Self, serde_json::Error> {
-        let described: BTreeMap<String, FieldDescription> = serde_json::from_slice(answer)?;
+        let FieldDescriptions(described) = serde_json::from_slice(answer)?;
         Ok(Self::from_fields(described.into_iter().filter_map(
             |(name, described)| {
                 // No call could use a field with such a name.
@@ -322,6 +360,23 @@ mod tests {
         assert_eq!(schema.field("type").unwrap().selection.len(), 2);
         assert_eq!(schema.field("new_thing").unwrap().kind, FieldKind::Unknown);
         assert_eq!(&*schema.field("new_thing").unwrap().label, "new_thing");
+    }
+
+    #[test]
+    fn schema_with_too_many_fields_is_an_error() {
+        let fields = |count: usize| {
+            let fields = (0..count).map(|at| format!(r#""x_{at}":{{"type":"char"}}"#));
+            format!("{{{}}}", fields.collect::<Vec<_>>().join(","))
+        };
+        let most = Schema::parse(fields(super::MAX_FIELDS).as_bytes()).unwrap();
+        assert_eq!(most.fields().len(), super::MAX_FIELDS);
+        let error = Schema::parse(fields(super::MAX_FIELDS + 1).as_bytes()).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .starts_with("the model has more than 5000 fields"),
+            "{error}"
+        );
     }
 
     #[test]
