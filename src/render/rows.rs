@@ -70,15 +70,16 @@ impl<'a> Rows<'a> {
         self.rows.truncate(count);
     }
 
-    /// Sorts the records by the position of their ids in `order`.
-    pub fn sort_by_ids(&mut self, order: &[RecordId]) {
+    /// Sorts the records by the position of their ids in `order`, and drops those
+    /// that it does not name.
+    pub fn retain_and_sort_by_ids(&mut self, order: &[RecordId]) {
         let places: HashMap<i64, usize> = order
             .iter()
             .enumerate()
             .map(|(place, id)| (i64::from(id.get()), place))
             .collect();
-        self.rows
-            .sort_by_key(|row| places.get(&row.id).copied().unwrap_or(usize::MAX));
+        self.rows.retain(|row| places.contains_key(&row.id));
+        self.rows.sort_by_key(|row| places.get(&row.id).copied());
     }
 
     /// Adds the fields of another response about the same records. Records that
@@ -172,6 +173,15 @@ mod tests {
     use proptest::prelude::*;
 
     use super::{Cell, Rows};
+    use gatepost_odoo::RecordId;
+
+    #[test]
+    fn record_that_was_not_asked_for_is_dropped() {
+        let mut rows = Rows::parse(br#"[{"id":9},{"id":1},{"id":7}]"#).unwrap();
+        let asked = [7, 3, 1].map(|id| RecordId::try_from(id).unwrap());
+        rows.retain_and_sort_by_ids(&asked);
+        assert_eq!(rows.ids().collect::<Vec<_>>(), [7, 1]);
+    }
 
     #[test]
     fn response_is_parsed_into_rows_and_cells() {

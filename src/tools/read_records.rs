@@ -74,7 +74,7 @@ impl ReadTool for Arguments {
             })
             .await?;
         let mut rows = merge_responses(&reading.responses)?;
-        rows.sort_by_ids(&ids);
+        rows.retain_and_sort_by_ids(&ids);
 
         let found: std::collections::BTreeSet<i64> = rows.ids().collect();
         let missing: Vec<String> = ids
