@@ -16,6 +16,7 @@ mod model_access;
 mod odoo_account;
 mod outcome_probe;
 mod progress;
+mod refusals;
 mod send_write;
 mod session;
 mod snapshot;

@@ -16,6 +16,7 @@ use super::{
     audit_records::audit_outcome,
     error::NoneIfFault,
     model_access::AccessCache,
+    refusals::ReadRefusals,
     user_profile::{CompanyRow, LanguageRow, UserRow, WhoAmI},
 };
 use crate::{
@@ -27,8 +28,11 @@ use gatepost_odoo::{Call, ModelName, Operation, Schema, SystemQuery};
 use gatepost_odoo_client::{ApiKey, CallError, OdooClient};
 use gatepost_policy::{Forbidden, Permitted};
 
-/// Models whose fields are cached, per account.
-const MAX_CACHED_SCHEMAS: u64 = 300;
+/// The fields in all cached schemas of one account; each costs about 500 bytes.
+const MAX_CACHED_FIELDS: u64 = 100_000;
+/// The largest response with metadata, in bytes. Odoo describes 250 fields of a
+/// model in 100 kB, and documents its methods in 200 kB.
+const MAX_METADATA_BYTES: usize = 4 << 20;
 /// Models whose documentation is cached, per account.
 const MAX_CACHED_DOCUMENTATION: u64 = 50;
 /// How long a call waits for documentation, which it can do without.
@@ -45,8 +49,10 @@ pub struct OdooAccount {
     client: Arc<OdooClient>,
     key: ApiKey,
     may_write: bool,
-    schemas: Cache<ModelName, CachedSchema>,
+    /// The fields of models, or with which error Odoo refused to describe them.
+    schemas: Cache<ModelName, Result<CachedSchema, Arc<CallError>>>,
     schema_ttl: Duration,
+    refusals: ReadRefusals,
     /// What the policy decided by these schemas.
     access_cache: AccessCache,
     /// Models whose rules name fields they do not have, once that is logged.
@@ -96,10 +102,15 @@ impl OdooAccount {
             key,
             may_write,
             schemas: Cache::builder()
-                .max_capacity(MAX_CACHED_SCHEMAS)
+                .max_capacity(MAX_CACHED_FIELDS)
+                .weigher(|_, cached: &Result<CachedSchema, _>| {
+                    let fields = cached.as_ref().map_or(0, |one| one.schema.fields().len());
+                    u32::try_from(1 + fields).unwrap_or(u32::MAX)
+                })
                 .time_to_live(ttl)
                 .build(),
             schema_ttl: ttl,
+            refusals: ReadRefusals::new(ttl),
             access_cache: AccessCache::new(),
             logged_unresolved_rules: Mutex::default(),
             documentation: Cache::builder()
@@ -135,13 +146,17 @@ impl OdooAccount {
         is_system_query: bool,
     ) -> Result<impl Future<Output = Result<Bytes, OperationError>> + Send + 'a, ReadOnly> {
         self.allow(call.get().operation())?;
+        let max_bytes = is_system_query.then_some(MAX_METADATA_BYTES);
         Ok(async move {
             let read = call.get();
             // The record is written even if this future is dropped.
             let record = access.start_audit(read, is_system_query, None).await?;
             let timer = access.call_stats.start_call(read);
             // Boxed: it is the largest part of the future of every tool.
-            let answer = Box::pin(self.client.send(call, &self.key, timer.trace_context())).await;
+            let sending = self
+                .client
+                .send(call, &self.key, timer.trace_context(), max_bytes);
+            let answer = Box::pin(sending).await;
             timer.end(answer.as_ref().err().map(CallError::kind));
             match answer {
                 Ok(answer) => {
@@ -186,17 +201,24 @@ impl OdooAccount {
         access: &OdooSession<'_>,
     ) -> Result<CachedSchema, OperationError> {
         let look_up = async {
-            let answer = self.send_system_query(call, access).await?;
+            let answer = match self.send_system_query(call, access).await {
+                Err(OperationError::Call(error)) if error.is_lack_of_rights() => {
+                    return Ok(Err(error));
+                }
+                answer => answer?,
+            };
             let schema = Schema::parse(&answer)?;
             self.log_unresolved_rules(model, &schema, access);
-            Ok::<_, OperationError>(self.cache_for_ttl(schema))
+            Ok::<_, OperationError>(Ok(self.cache_for_ttl(schema)))
         };
-        Ok(self.schemas.try_get_with_by_ref(model, look_up).await?)
+        let cached = self.schemas.try_get_with_by_ref(model, look_up).await?;
+        cached.map_err(OperationError::Call)
     }
 
     /// The fields of a model, if they are cached.
     pub(super) async fn cached_schema(&self, model: &ModelName) -> Option<Schema> {
-        self.schemas.get(model).await.map(|cached| cached.schema)
+        let cached = self.schemas.get(model).await?.ok()?;
+        Some(cached.schema)
     }
 
     /// The schema with the time at which one that was read now expires.
@@ -205,6 +227,11 @@ impl OdooAccount {
             schema,
             expires_at: Instant::now() + self.schema_ttl,
         }
+    }
+
+    /// What Odoo refused to let this user read.
+    pub(super) fn refusals(&self) -> &ReadRefusals {
+        &self.refusals
     }
 
     /// What the policy decided about the models of this account.

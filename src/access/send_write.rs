@@ -174,7 +174,7 @@ impl AuditedWrite {
     async fn send(mut self) -> (Result<Bytes, OperationError>, Option<&'static str>) {
         let answer = self
             .client
-            .send(&self.call, &self.key, self.trace_context.as_ref());
+            .send(&self.call, &self.key, self.trace_context.as_ref(), None);
         let answer = answer.await;
         if self.client_gone.load(Relaxed) {
             self.audit_record.mark_client_left();

@@ -111,6 +111,24 @@ impl OdooSession<'_> {
         self.account()?.models(&permitted, self).await
     }
 
+    /// Stores that the Odoo user may not read the model, if Odoo refused a read for
+    /// that reason. A refusal may also be about a field or another model, so Odoo's
+    /// list of readable models, which is cached, has to confirm it.
+    pub(super) async fn remember_unreadable_model<T>(
+        &self,
+        model: &ModelName,
+        read: Result<T, OperationError>,
+    ) -> Result<T, OperationError> {
+        if let Err(OperationError::Call(refusal)) = &read
+            && refusal.is_lack_of_rights()
+            && let Ok(models) = self.models().await
+            && !models.iter().any(|entry| entry.model == *model)
+        {
+            self.account()?.refusals().insert_model(model, refusal);
+        }
+        read
+    }
+
     /// Sends a system query whose response is not cached.
     pub(super) async fn run_system_query(
         &self,

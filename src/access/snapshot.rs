@@ -46,6 +46,7 @@ impl RecordSnapshot {
         fields: &[FieldName],
         context: &Context,
     ) -> Result<Self, OperationError> {
+        access.account()?.refusals().check_model(model)?;
         let domain = Domain::of_ids(ids)?;
         let limit = u32::try_from(ids.len()).unwrap_or(u32::MAX);
         let context = Context {
@@ -66,7 +67,8 @@ impl RecordSnapshot {
                 Call::search_read(model.clone(), &domain, fields, &order, 0, limit)
                     .in_context(context.clone())
             })
-            .await?;
+            .await;
+        let reading = access.remember_unreadable_model(model, reading).await?;
         let mut snapshot = Self {
             rows: BTreeMap::new(),
             unreadable_fields: reading.unreadable_fields,
@@ -79,7 +81,10 @@ impl RecordSnapshot {
                 };
                 // A record that only a later response has was created in between.
                 if index == 0 {
-                    snapshot.rows.insert(id, row);
+                    // Only what was asked for, whatever Odoo sends.
+                    if ids.contains(&id) {
+                        snapshot.rows.insert(id, row);
+                    }
                 } else if let Some(known) = snapshot.rows.get_mut(&id) {
                     known.extend(row);
                 }

@@ -8,6 +8,7 @@ use serde_json::json;
 use super::{OdooSession, OperationError};
 use crate::render::Rows;
 use gatepost_odoo::{Call, Context, Domain, FieldName, Order};
+use gatepost_odoo_client::CallError;
 
 /// Calls that the search for the unreadable fields may take.
 const MAX_CALLS: u32 = 24;
@@ -24,7 +25,8 @@ pub struct PartialRead {
 impl OdooSession<'_> {
     /// Reads with the call that `call` makes of a list of fields. Odoo refuses
     /// the whole call because of one field, such as a relation to a model that
-    /// the user may not read; then the other fields are read without it.
+    /// the user may not read; then the other fields are read without it. A field
+    /// that Odoo's access rights deny is left out of later reads at once.
     ///
     /// # Errors
     /// [`OperationError`], if not even the ids can be read or for another reason.
@@ -40,14 +42,19 @@ impl OdooSession<'_> {
             let part = if part.is_empty() { &id } else { part };
             call(part).with_answer_fields(fields)
         };
-        let refusal = match self.call(call(fields)).await {
+        let template = call(&id);
+        let refusals = self.account()?.refusals();
+        let (requested, refused) = refusals.split_fields(template.model(), fields);
+        let refusal = match self.call(call(&requested)).await {
             Ok(answer) => {
                 return Ok(PartialRead {
                     responses: vec![answer],
-                    unreadable_fields: Vec::new(),
+                    unreadable_fields: refused,
                 });
             }
-            Err(OperationError::Call(error)) if error.may_be_one_field() && !fields.is_empty() => {
+            Err(OperationError::Call(error))
+                if error.may_be_one_field() && !requested.is_empty() =>
+            {
                 error
             }
             Err(error) => return Err(error),
@@ -58,7 +65,6 @@ impl OdooSession<'_> {
         };
         // Read these ids from now on: records created or deleted between the
         // calls must not appear to have empty fields.
-        let template = call(&id);
         let found: Vec<i64> = Rows::parse(&ids)?.ids().collect();
         let domain = Domain::parse(&json!([["id", "in", found]]))?;
         let context = Context {
@@ -80,11 +86,22 @@ impl OdooSession<'_> {
         };
         let mut reading = PartialRead {
             responses: vec![ids],
-            unreadable_fields: Vec::new(),
+            unreadable_fields: refused,
         };
         let mut calls = 2;
+        let mut denied: Vec<FieldName> = Vec::new();
         let mut halves: VecDeque<&[FieldName]> = VecDeque::new();
-        push_halves(&mut halves, fields, &mut reading.unreadable_fields);
+        let mut split = |error: &CallError, part, halves: &mut _, unreadable: &mut Vec<_>| {
+            let single = push_halves(halves, part);
+            denied.extend(single.filter(|_| error.is_lack_of_rights()).cloned());
+            unreadable.extend(single.cloned());
+        };
+        split(
+            &refusal,
+            &requested,
+            &mut halves,
+            &mut reading.unreadable_fields,
+        );
         while let Some(part) = halves.pop_front() {
             if calls == MAX_CALLS {
                 reading.unreadable_fields.extend_from_slice(part);
@@ -94,26 +111,26 @@ impl OdooSession<'_> {
             match self.call(by_ids(part)).await {
                 Ok(answer) => reading.responses.push(answer),
                 Err(OperationError::Call(error)) if error.may_be_one_field() => {
-                    push_halves(&mut halves, part, &mut reading.unreadable_fields);
+                    split(&error, part, &mut halves, &mut reading.unreadable_fields);
                 }
                 Err(error) => return Err(error),
             }
         }
+        refusals.insert_fields(template.model(), &denied);
         Ok(reading)
     }
 }
 
-/// Queues both halves of fields that failed, or records the one that is to blame.
+/// Queues both halves of fields that failed, or returns the one that is to blame.
 fn push_halves<'f>(
     halves: &mut VecDeque<&'f [FieldName]>,
     part: &'f [FieldName],
-    unreadable: &mut Vec<FieldName>,
-) {
+) -> Option<&'f FieldName> {
     if let [only] = part {
-        unreadable.push(only.clone());
-        return;
+        return Some(only);
     }
     let (first, second) = part.split_at(part.len() / 2);
     halves.push_back(first);
     halves.push_back(second);
+    None
 }

@@ -188,7 +188,7 @@ fn keys_with_different_credentials_act_as_different_odoo_users() {
     40 records of `account.move` match.
     (companies: Example Furniture (Brussels) [1], Example Furniture (Chicago) [2]; archived records: excluded; times: UTC; open one at https://odoo.example.com/odoo/account.move/<id>)
 
-    res.partner: 40 fields
+    res.partner: 41 fields
     credit_limit: float, "Credit Limit"
 
     model | label

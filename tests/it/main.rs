@@ -31,6 +31,8 @@ mod limits;
 #[cfg(test)]
 mod log;
 #[cfg(test)]
+mod odoo_calls;
+#[cfg(test)]
 mod pace;
 #[cfg(test)]
 mod policy;

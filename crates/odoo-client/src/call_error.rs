@@ -132,6 +132,15 @@ impl CallError {
         matches!(self, Self::Fault(_))
     }
 
+    /// Whether the user's access rights to a model or a field are the cause, which
+    /// are the same for all records and for every call.
+    pub fn is_lack_of_rights(&self) -> bool {
+        matches!(
+            self,
+            Self::Fault(OdooError::Access(AccessKind::Field(_) | AccessKind::Model))
+        )
+    }
+
     /// Whether a single requested field may be the cause: one that the user may not
     /// read, that links to a model they may not read, or that holds bytes which Odoo
     /// cannot encode as JSON (it returns status 500 in HTML then).

@@ -129,7 +129,9 @@ impl OdooClient {
 
     /// Sends a call and returns the JSON of its result.
     ///
-    /// The request carries the trace context for proxies and instrumentation.
+    /// The request carries the trace context for proxies and instrumentation. Without
+    /// `max_bytes` the response may have as many as the settings allow.
+    ///
     /// Dropping the future closes the connection; Odoo does not notice and finishes
     /// the call.
     ///
@@ -140,7 +142,10 @@ impl OdooClient {
         call: &Permitted<Call>,
         key: &ApiKey,
         trace: Option<&TraceContext>,
+        max_bytes: Option<usize>,
     ) -> Result<Bytes, CallError> {
+        let configured = self.settings.max_answer_bytes;
+        let max_bytes = max_bytes.map_or(configured, |bytes| bytes.min(configured));
         let is_read = call.get().operation().is_read();
         let mut request = self.dialect.encode(call.get(), key)?;
         request
@@ -148,11 +153,14 @@ impl OdooClient {
             .extend(trace.into_iter().flat_map(trace_headers));
         let _permit = self.concurrency.acquire().await?;
         let limit = self.settings.timeout;
-        timeout(limit, self.exchange_with_retry(&request, is_read))
-            .await
-            .unwrap_or(Err(CallError::TimedOut { limit }))
-            .and_then(|response| self.dialect.decode(response))
-            .map_err(|error| error.after_sending(is_read))
+        timeout(
+            limit,
+            self.exchange_with_retry(&request, is_read, max_bytes),
+        )
+        .await
+        .unwrap_or(Err(CallError::TimedOut { limit }))
+        .and_then(|response| self.dialect.decode(response))
+        .map_err(|error| error.after_sending(is_read))
     }
 
     /// Checks that Odoo responds, without a credential.
@@ -218,6 +226,7 @@ impl OdooClient {
         &self,
         request: &WireRequest,
         is_read: bool,
+        max_bytes: usize,
     ) -> Result<WireResponse, CallError> {
         let mut may_retry = is_read;
         loop {
@@ -229,10 +238,7 @@ impl OdooClient {
                 None => self.connect().await?,
             };
             let written = self.http_request(request)?;
-            match connection
-                .exchange(written, self.settings.max_answer_bytes)
-                .await
-            {
+            match connection.exchange(written, max_bytes).await {
                 Ok(response) => {
                     if was_idle {
                         self.reuses_connections.store(true, Relaxed);

@@ -1,7 +1,7 @@
 //! Requests to Odoo and responses on the wire.
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use super::{ApiKey, CallError};
 use gatepost_odoo::Call;
@@ -40,6 +40,8 @@ pub struct WireRequest {
 pub struct WireResponse {
     /// The HTTP status.
     pub status: u16,
+    /// The header fields.
+    pub headers: HeaderMap,
     /// The media type, in lower case, without parameters.
     pub media: String,
     /// The body.

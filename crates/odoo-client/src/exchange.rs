@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    mem::MaybeUninit,
     pin::Pin,
     sync::{
         Arc,
@@ -15,11 +16,12 @@ use http::{Request, header};
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
+use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
 };
-use tokio_rustls::{TlsConnector, rustls::ClientConfig};
+use tokio_rustls::{TlsConnector, client::TlsStream, rustls::ClientConfig};
 
 use super::{
     Address, CallError, WireResponse,
@@ -33,11 +35,21 @@ use super::{
 #[derive(Debug)]
 pub(super) struct OdooConnection {
     sender: SendRequest<Full<Bytes>>,
-    /// Whether any byte of the response has arrived.
-    response_began: Arc<AtomicBool>,
+    progress: Arc<ExchangeProgress>,
     /// Aborts the task that drives the connection, which closes it.
     _driver: ConnectionDriver,
     _counted: OpenConnection,
+}
+
+/// How far the current exchange on a connection is.
+#[derive(Debug, Default)]
+struct ExchangeProgress {
+    /// Whether the connection had an exchange before.
+    is_reused: AtomicBool,
+    /// Whether any byte of the request was written.
+    request_began: AtomicBool,
+    /// Whether any byte of the response has arrived.
+    response_began: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -87,12 +99,12 @@ impl OdooConnection {
 
     async fn handshake<S>(stream: S, open: OpenConnection) -> Result<Self, CallError>
     where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        S: AsyncRead + AsyncWrite + OverTcp + Unpin + Send + 'static,
     {
-        let response_began = Arc::new(AtomicBool::new(false));
+        let progress = Arc::<ExchangeProgress>::default();
         let observed = ObservedStream {
             stream,
-            response_began: Arc::clone(&response_began),
+            progress: Arc::clone(&progress),
         };
         let (sender, connection) = http1::Builder::new()
             .max_buf_size(64 << 10)
@@ -105,7 +117,7 @@ impl OdooConnection {
         });
         Ok(Self {
             sender,
-            response_began,
+            progress,
             _driver: ConnectionDriver(driver),
             _counted: open,
         })
@@ -127,10 +139,10 @@ impl OdooConnection {
             .ready()
             .await
             .map_err(ExchangeError::BeforeResponse)?;
-        self.response_began.store(false, Relaxed);
+        self.progress.response_began.store(false, Relaxed);
         let response = match self.sender.send_request(request).await {
             Ok(response) => response,
-            Err(error) if self.response_began.load(Relaxed) => {
+            Err(error) if self.progress.response_began.load(Relaxed) => {
                 return Err(ExchangeError::AfterResponseBegan(CallError::CutOff(
                     error.into(),
                 )));
@@ -139,23 +151,23 @@ impl OdooConnection {
         };
         let too_large =
             || ExchangeError::AfterResponseBegan(CallError::TooLarge { limit: max_bytes });
-        let status = response.status().as_u16();
-        let media = response
-            .headers()
+        let (head, mut body) = response.into_parts();
+        let status = head.status.as_u16();
+        let media = head
+            .headers
             .get(header::CONTENT_TYPE)
             .and_then(|value| value.to_str().ok())
             .and_then(|value| value.split(';').next())
             .map(|media| media.trim().to_ascii_lowercase())
             .unwrap_or_default();
-        let declared = response
-            .headers()
+        let declared = head
+            .headers
             .get(header::CONTENT_LENGTH)
             .and_then(|value| value.to_str().ok())
             .and_then(|value| value.parse::<usize>().ok());
         if declared.is_some_and(|length| length > max_bytes) {
             return Err(too_large());
         }
-        let mut body = response.into_body();
         // At most 1 MiB is reserved because the server declares it.
         let mut bytes = BytesMut::with_capacity(declared.unwrap_or(0).min(1 << 20));
         while let Some(frame) = body.frame().await {
@@ -169,18 +181,65 @@ impl OdooConnection {
                 bytes.extend_from_slice(&data);
             }
         }
+        self.progress.is_reused.store(true, Relaxed);
+        self.progress.request_began.store(false, Relaxed);
         Ok(WireResponse {
             status,
+            headers: head.headers,
             media,
             body: bytes.freeze(),
         })
     }
 }
 
-/// A stream that records whether anything was read from it.
+/// A stream over a TCP connection.
+trait OverTcp {
+    fn tcp(&self) -> &TcpStream;
+}
+
+impl OverTcp for TcpStream {
+    fn tcp(&self) -> &TcpStream {
+        self
+    }
+}
+
+impl OverTcp for TlsStream<TcpStream> {
+    fn tcp(&self) -> &TcpStream {
+        self.get_ref().0
+    }
+}
+
+/// A stream that records how far an exchange is. It fails if something arrives before
+/// the request is written: that cannot be its response.
 struct ObservedStream<S> {
     stream: S,
-    response_began: Arc<AtomicBool>,
+    progress: Arc<ExchangeProgress>,
+}
+
+impl<S: OverTcp> ObservedStream<S> {
+    /// Checks, before the first byte of a request, that nothing is left to read. The
+    /// socket itself is asked, because the runtime may not know yet what has arrived.
+    fn begin_request(&self) -> io::Result<()> {
+        let began = self.progress.request_began.swap(true, Relaxed);
+        // On a new TLS connection the server may send session tickets first.
+        if began || !self.progress.is_reused.load(Relaxed) {
+            return Ok(());
+        }
+        let mut byte = [MaybeUninit::uninit()];
+        match SockRef::from(self.stream.tcp()).peek(&mut byte) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
+            Err(error) => Err(error),
+            Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(_) => Err(unexpected_bytes()),
+        }
+    }
+}
+
+fn unexpected_bytes() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::InvalidData,
+        "the server sent more than the response to the previous request",
+    )
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for ObservedStream<S> {
@@ -192,18 +251,22 @@ impl<S: AsyncRead + Unpin> AsyncRead for ObservedStream<S> {
         let before = buffer.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
         if buffer.filled().len() > before {
-            self.response_began.store(true, Relaxed);
+            if !self.progress.request_began.load(Relaxed) {
+                return Poll::Ready(Err(unexpected_bytes()));
+            }
+            self.progress.response_began.store(true, Relaxed);
         }
         polled
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for ObservedStream<S> {
+impl<S: AsyncWrite + OverTcp + Unpin> AsyncWrite for ObservedStream<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        self.begin_request()?;
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 
@@ -212,6 +275,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for ObservedStream<S> {
         context: &mut Context<'_>,
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.begin_request()?;
         Pin::new(&mut self.stream).poll_write_vectored(context, parts)
     }
 

@@ -101,7 +101,7 @@ async fn server_answering(answer: &'static str) -> u16 {
 async fn send_count(settings: OdooClientSettings) -> Result<String, CallError> {
     let link = OdooClient::new(settings).unwrap();
     let answer = link
-        .send(&permitted_count(), &ApiKey::new("k3y"), None)
+        .send(&permitted_count(), &ApiKey::new("k3y"), None, None)
         .await?;
     Ok(String::from_utf8(answer.to_vec()).unwrap())
 }
@@ -299,13 +299,67 @@ async fn only_connections_kept_by_the_server_are_reused() {
         let link = OdooClient::new(settings(port)).unwrap();
         for _ in 0..2 {
             assert_eq!(
-                link.send(&permitted_count(), &ApiKey::new("k"), None)
+                link.send(&permitted_count(), &ApiKey::new("k"), None, None)
                     .await
                     .unwrap(),
                 "47"
             );
         }
         assert_eq!(count.load(SeqCst), connections);
+    }
+}
+
+/// A server that retains connections. The first response has an extra one behind it:
+/// at once, or when the test asks for it.
+fn server_with_extra_response(is_late: bool) -> (u16, std::sync::mpsc::SyncSender<()>) {
+    use std::io::{Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (send_extra, extra_wanted) = std::sync::mpsc::sync_channel(0);
+    std::thread::spawn(move || {
+        let response = |body: &str| {
+            format!(
+                "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{body}"
+            )
+        };
+        let mut request = [0; 4096];
+        let (mut first, _) = listener.accept().unwrap();
+        let _read = first.read(&mut request).unwrap();
+        if is_late {
+            first.write_all(response("47").as_bytes()).unwrap();
+            extra_wanted.recv().unwrap();
+            first.write_all(response("99").as_bytes()).unwrap();
+            extra_wanted.recv().unwrap();
+        } else {
+            let both = response("47") + &response("99");
+            first.write_all(both.as_bytes()).unwrap();
+        }
+        let (mut second, _) = listener.accept().unwrap();
+        let _read = second.read(&mut request).unwrap();
+        second.write_all(response("48").as_bytes()).unwrap();
+        drop(first);
+    });
+    (port, send_extra)
+}
+
+#[tokio::test]
+async fn extra_response_is_never_taken_for_that_of_the_next_call() {
+    for is_late in [false, true] {
+        let (port, send_extra) = server_with_extra_response(is_late);
+        let client = OdooClient::new(settings(port)).unwrap();
+        let ask = async || {
+            let call = permitted_count();
+            client.send(&call, &ApiKey::new("k"), None, None).await
+        };
+        assert_eq!(ask().await.unwrap(), "47");
+        if is_late {
+            // Blocks the only thread of the runtime, which so cannot notice the bytes.
+            // The second one shows that they were written.
+            send_extra.send(()).unwrap();
+            send_extra.send(()).unwrap();
+        }
+        assert_eq!(ask().await.unwrap(), "48", "{is_late}");
+        assert_eq!(client.stats().connections_opened, 2);
     }
 }
 
@@ -341,7 +395,10 @@ async fn all_connections_in_flight_are_reused_once_the_server_has_kept_one() {
             let client = Arc::clone(&client);
             tokio::spawn(async move {
                 let call = permitted_count();
-                client.send(&call, &ApiKey::new("k3y"), None).await.unwrap();
+                client
+                    .send(&call, &ApiKey::new("k3y"), None, None)
+                    .await
+                    .unwrap();
             })
         });
         for call in calls.collect::<Vec<_>>() {
@@ -386,14 +443,14 @@ async fn dropped_call_closes_its_connection_and_frees_its_permit() {
     let working = Arc::clone(&link);
     let call = tokio::spawn(async move {
         working
-            .send(&permitted_count(), &ApiKey::new("k"), None)
+            .send(&permitted_count(), &ApiKey::new("k"), None, None)
             .await
     });
     arrived.notified().await;
     call.abort();
     gone.notified().await;
     assert_eq!(
-        link.send(&permitted_count(), &ApiKey::new("k"), None)
+        link.send(&permitted_count(), &ApiKey::new("k"), None, None)
             .await
             .unwrap(),
         "47"

@@ -23,8 +23,9 @@ use super::{
 impl FakeOdoo {
     /// Answers a request as Odoo would.
     pub fn handle(&self, request: &Request<Bytes>) -> Response<Bytes> {
-        self.record_call(request);
-        dispatch(self, request).unwrap_or_else(FakeOdooError::into_response)
+        let response = dispatch(self, request).unwrap_or_else(FakeOdooError::into_response);
+        self.record_call(request, response.status().as_u16());
+        response
     }
 }
 

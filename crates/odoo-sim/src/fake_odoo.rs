@@ -39,6 +39,8 @@ pub struct RecordedCall {
     pub headers: http::HeaderMap,
     /// The body; `null` if it was not JSON.
     pub body: Value,
+    /// The HTTP status of the response.
+    pub status: u16,
 }
 
 impl FakeOdoo {
@@ -124,13 +126,14 @@ impl FakeOdoo {
         *committed.unwrap_or_else(PoisonError::into_inner) = Arc::new(database);
     }
 
-    pub(super) fn record_call(&self, request: &Request<Bytes>) {
+    pub(super) fn record_call(&self, request: &Request<Bytes>, status: u16) {
         let mut calls = lock(&self.calls);
         if calls.len() < MAX_RECORDED_CALLS {
             calls.push(RecordedCall {
                 path: request.uri().path().to_owned(),
                 headers: request.headers().clone(),
                 body: serde_json::from_slice(request.body()).unwrap_or_default(),
+                status,
             });
         }
     }

@@ -18,6 +18,7 @@ fn dialect() -> Json2 {
 fn decoded(status: u16, media: &str, body: &[u8]) -> Result<String, String> {
     let response = WireResponse {
         status,
+        headers: http::HeaderMap::new(),
         media: media.to_owned(),
         body: body.to_vec().into(),
     };
@@ -163,6 +164,7 @@ fn errors_of_rejected_writes_say_that_nothing_was_changed() {
         }
         let wire = WireResponse {
             status,
+            headers: http::HeaderMap::new(),
             media: "application/json".to_owned(),
             body: response["body"].to_string().into_bytes().into(),
         };
