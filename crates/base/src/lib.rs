@@ -9,6 +9,7 @@ mod checked;
 mod config_name;
 pub mod digest;
 pub mod error_chain;
+mod hidden_chars;
 mod instance_name;
 mod opaque;
 pub mod path;

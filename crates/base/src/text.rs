@@ -6,6 +6,9 @@ use std::{
 };
 
 use html5gum::{Readable, Reader, Token, Tokenizer};
+use serde_json::Value;
+
+use crate::hidden_chars::MarkedChars;
 
 /// The characters shown of one table cell.
 pub const MAX_CELL_CHARS: usize = 160;
@@ -48,9 +51,9 @@ pub fn join_bounded(
 /// characters omitted.
 ///
 /// Line ends and tabs become `\n` and `\t`, the column separator `|` becomes
-/// `\|`; other control characters and bidirectional ones are removed. Records
-/// contain text of anyone who sent a mail to the company, which must not leave
-/// its table cell.
+/// `\|`; hidden characters are removed, and their number is added. Joiners stay where
+/// scripts and emoji need them. Records contain text of anyone who sent a mail to the
+/// company, which must not leave its table cell.
 pub fn one_line(text: &str, max_chars: usize) -> String {
     let mut line = String::with_capacity(text.len().min(max_chars) + 8);
     append_one_line(&mut line, text, max_chars);
@@ -59,31 +62,68 @@ pub fn one_line(text: &str, max_chars: usize) -> String {
 
 /// Appends a text as [`one_line`] returns it.
 pub fn append_one_line(line: &mut String, text: &str, max_chars: usize) {
-    let mut chars = text.trim().chars().enumerate();
-    for (taken, char) in chars.by_ref() {
+    let mut chars = MarkedChars::of(text.trim()).enumerate();
+    let mut hidden_count = 0_usize;
+    let mut rest = 0;
+    for (taken, (char, is_hidden)) in chars.by_ref() {
         if taken == max_chars {
-            let rest = 1 + chars.count();
-            append(line, format_args!("…(+{rest} chars)"));
-            return;
+            rest = 1 + chars.count();
+            break;
         }
         match char {
             '\n' | '\u{2028}' | '\u{2029}' | '\u{85}' | '\u{b}' | '\u{c}' => line.push_str("\\n"),
             '\r' => {}
             '\t' => line.push_str("\\t"),
             '|' => line.push_str("\\|"),
-            hidden if is_hidden(hidden) => {}
+            _ if is_hidden => hidden_count += 1,
             plain => line.push(plain),
         }
     }
+    if rest > 0 {
+        append(line, format_args!("…(+{rest} chars)"));
+    }
+    if hidden_count > 0 {
+        append(line, format_args!("…({hidden_count} hidden)"));
+    }
 }
 
-/// Invisible characters that change how others are displayed: controls,
-/// bidirectional ones (Unicode Standard Annex 9), zero width, tags.
-fn is_hidden(char: char) -> bool {
-    char.is_control()
-        || matches!(char,
-            '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-            | '\u{feff}' | '\u{e0000}'..='\u{e007f}' | '\u{61c}')
+/// Whether a text has a character that a reader sees.
+pub fn has_visible_text(text: &str) -> bool {
+    MarkedChars::of(text).any(|(char, is_hidden)| !is_hidden && !char.is_whitespace())
+}
+
+/// A text on one line in which a reader sees all that is in it, for what is going to be
+/// written: hidden characters, line ends and backslashes become escapes, `\u{200b}`.
+/// Returns also the number of characters that are left out, after `max_chars`.
+pub fn visible_text(text: &str, max_chars: usize) -> (String, usize) {
+    let mut line = String::with_capacity(text.len().min(max_chars) + 8);
+    let mut chars = MarkedChars::of(text);
+    for marked in chars.by_ref().take(max_chars) {
+        match marked {
+            ('\n', _) => line.push_str("\\n"),
+            ('\r', _) => line.push_str("\\r"),
+            ('\t', _) => line.push_str("\\t"),
+            ('\\', _) => line.push_str("\\\\"),
+            (hidden, true) => append(&mut line, format_args!("{}", hidden.escape_unicode())),
+            (plain, false) => line.push(plain),
+        }
+    }
+    (line, chars.count())
+}
+
+/// JSON on one line in which a reader sees all that is in it, as in [`visible_text`].
+/// JSON's own escapes stay. Returns also the number of characters that are left out.
+pub fn visible_json(value: &Value, max_chars: usize) -> (String, usize) {
+    let text = value.to_string();
+    let mut line = String::with_capacity(text.len().min(max_chars) + 8);
+    let mut chars = MarkedChars::of(&text);
+    for marked in chars.by_ref().take(max_chars) {
+        match marked {
+            (hidden, true) => append(&mut line, format_args!("{}", hidden.escape_unicode())),
+            (plain, false) => line.push(plain),
+        }
+    }
+    (line, chars.count())
 }
 
 /// Bytes of HTML that are read for each shown character, and the least that is
@@ -196,13 +236,34 @@ mod tests {
     use html5gum::{Readable, Reader, StringReader};
     use proptest::prelude::*;
 
-    use super::{append_html_line, bounded, html_to_text, one_line, shown_text, truncated};
+    use super::{
+        append_html_line, bounded, has_visible_text, html_to_text, one_line, shown_text, truncated,
+        visible_json, visible_text,
+    };
 
     #[test]
     fn text_stays_on_one_line_in_its_cell() {
         assert_eq!(one_line("a | b\nc\td\r\n", 99), "a \\| b\\nc\\td");
-        assert_eq!(one_line("x\u{202e}y\u{200b}z\u{7}", 99), "xyz");
+        assert_eq!(one_line("x\u{202e}y\u{200b}z\u{7}", 99), "xyz…(3 hidden)");
+        assert_eq!(
+            one_line("می\u{200c}خواهم 👨\u{200d}👧", 99),
+            "می\u{200c}خواهم 👨\u{200d}👧"
+        );
         assert_eq!(one_line("abcdef", 4), "abcd…(+2 chars)");
+    }
+
+    #[test]
+    fn visible_text_shows_every_character_and_is_unambiguous() {
+        let text = " a\u{200b}b\n\\n|\u{202e}👨\u{200d}👧 ";
+        let shown = visible_text(text, 99);
+        assert_eq!(shown, (r" a\u{200b}b\n\\n|\u{202e}👨‍👧 ".to_owned(), 0));
+        assert_eq!(visible_text("abc", 2), ("ab".to_owned(), 1));
+        let json = serde_json::json!({"a": "x\u{feff}\n"});
+        assert_eq!(
+            visible_json(&json, 99),
+            (r#"{"a":"x\u{feff}\n"}"#.to_owned(), 0)
+        );
+        assert!(!has_visible_text("\u{200b} \u{202e}") && has_visible_text("\u{200b}x"));
     }
 
     #[test]

@@ -20,7 +20,7 @@ use crate::{
         WritePlan, describe_result,
     },
 };
-use gatepost_base::text::{html_to_text, one_line};
+use gatepost_base::text::{has_visible_text, html_to_text, visible_text};
 use gatepost_odoo::{
     Call, Context, Domain, FieldName, MethodName, ModelName, Operation, Order, RecordId,
 };
@@ -100,7 +100,7 @@ impl WriteOperation for Arguments {
         for line in self.body.trim().lines() {
             footer::append_line(
                 &mut preview,
-                &format!("> {}", one_line(line, MAX_BODY_CHARS)),
+                &format!("> {}", visible_text(line, MAX_BODY_CHARS).0),
             );
         }
         footer::append_line(&mut preview, &recipients.describe(self.kind));
@@ -212,9 +212,7 @@ impl Arguments {
     fn validate(&self) -> Result<(), ToolError> {
         let chars = self.body.chars().count();
         let invalid = |reason: String| Err(ToolError::InvalidArguments(reason));
-        // Invisible characters are no text.
-        let is_visible = |line: &str| !one_line(line, MAX_BODY_CHARS).is_empty();
-        if !self.body.trim().lines().any(is_visible) {
+        if !has_visible_text(&self.body) {
             invalid("invalid argument `body`: it is empty or has no visible character".to_owned())
         } else if chars > MAX_BODY_CHARS {
             invalid(format!(
