@@ -112,7 +112,10 @@ impl ValidConfig {
     pub fn store_settings(&self) -> Result<StoreSettings, BuildError> {
         let config = &self.config;
         let location = match (&config.changes.file, &config.redis) {
-            (None, Some(redis)) => StoreLocation::Redis(self.redis_settings(redis)?),
+            (None, Some(redis)) => StoreLocation::Redis {
+                settings: self.redis_settings(redis)?,
+                max_bytes: config.changes.max_redis_bytes(),
+            },
             // Checked: not both.
             (Some(_), _) | (None, None) => config.changes.local_store_location(),
         };

@@ -47,6 +47,10 @@ pub struct Changes {
     #[default(32)]
     #[schemars(range(min = 4, max = 65_536))]
     pub max_memory_mb: u32,
+    /// The largest size of the store in Redis, in MiB. Default 128.
+    #[default(128)]
+    #[schemars(range(min = 4, max = 65_536))]
+    pub max_redis_mb: u32,
 }
 
 impl Changes {
@@ -63,6 +67,11 @@ impl Changes {
     /// How long a user may take to answer.
     pub(super) fn elicitation_timeout(&self) -> Duration {
         Duration::from_mins(self.question_minutes.into())
+    }
+
+    /// The largest size of a store in Redis, in bytes.
+    pub(super) fn max_redis_bytes(&self) -> u64 {
+        u64::from(self.max_redis_mb) << 20
     }
 
     /// The location of a store that other replicas do not share.

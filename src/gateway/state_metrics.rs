@@ -22,6 +22,14 @@ impl Gateway {
             && self.allows_any_write()
         {
             metrics.gatepost_ledger_up(store).set(available.into());
+            let fill = self.state_store.fill();
+            let bytes = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
+            metrics
+                .gatepost_ledger_bytes(store)
+                .set(bytes(fill.pinned_bytes));
+            metrics
+                .gatepost_ledger_limit_bytes(store)
+                .set(bytes(fill.max_bytes));
         }
         for (operation, reason, count) in self.state_store.failure_counts() {
             metrics

@@ -93,7 +93,9 @@ fn operation_error_source(denied: &OperationError) -> ErrorSource {
         OperationError::PartiallyApplied { why, .. } => operation_error_source(why),
         OperationError::AuditUnavailable(_) => ErrorSource::Storage,
         OperationError::StoreUnavailable(error) => match **error {
-            StoreError::Full | StoreError::Unavailable(_) => ErrorSource::Storage,
+            StoreError::Full | StoreError::ShareUsed | StoreError::Unavailable(_) => {
+                ErrorSource::Storage
+            }
             StoreError::TooLarge { .. } => ErrorSource::Client,
         },
         OperationError::NoEntropy(_) => ErrorSource::Us,

@@ -61,7 +61,10 @@ async fn apply(
     (plan, allowed, approval): (WritePlan, Vec<AuthorizedWrite>, Approval),
 ) -> Result<WriteOutcome, OperationError> {
     let change_id = plan.undo.as_ref().map(|_| new_change_id()).transpose()?;
-    let baseline = Baseline::capture(access, &plan).await?;
+    let mut baseline = Baseline::capture(access, &plan).await?;
+    if request.idempotency_key.is_some() || plan.undoes.is_some() {
+        baseline.begun_at = access.store.now().await?;
+    }
     let begun = key
         .begin(unfinished, &baseline, change_id.as_deref())
         .await?;

@@ -1,7 +1,6 @@
 //! The outcome of a write that is not known from its response: after an internal
 //! error of Odoo, after a lost response, and for a repeated call.
 
-use jiff::Timestamp;
 use serde_json::Value;
 use tracing::warn;
 
@@ -160,9 +159,13 @@ pub(super) async fn recover(
             Ok(Some(report_earlier(access, operation, head, &done).await))
         }
         RecoveredOutcome::NotDone => {
-            let age = Timestamp::now().duration_since(baseline.taken_at);
+            let age = access
+                .store
+                .now()
+                .await?
+                .saturating_since(baseline.begun_at);
             let in_flight = MAX_ODOO_WORK_TIME + attempt.send_window();
-            let left = in_flight.saturating_sub(age.unsigned_abs());
+            let left = in_flight.saturating_sub(age);
             if left.is_zero() {
                 return Ok(None);
             }

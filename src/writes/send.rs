@@ -41,7 +41,11 @@ pub(super) async fn send_calls(
         let position = (index == 0, index + 1 == count);
         let (so_far, own) = (done.clone(), Arc::clone(attempt));
         let then = move |response| record_response(so_far, call, own, position, response);
-        let ended = match access.send_write(write, before.clone(), then).await {
+        let sent = match attempt.check_may_send().await {
+            Ok(()) => access.send_write(write, before.clone(), then).await,
+            Err(denied) => Err(denied),
+        };
+        let ended = match sent {
             Ok(ended) => ended,
             // It was not sent, or its outcome is unknown.
             Err(denied) => Err(record_failure(attempt, index > 0, operation, denied).await),

@@ -66,8 +66,14 @@ metrics! {
     /// Client connections accepted.
     gatepost_connections_total: Counter();
 
+    /// The size of the entries of the change store that stay until they expire, in bytes.
+    gatepost_ledger_bytes: Gauge<Sampled>(store: &'static str);
+
     /// Failures to read or write the change store.
     gatepost_ledger_failures_total: Counter<Sampled>(operation: StoreOperation, reason: StoreErrorReason, store: &'static str);
+
+    /// The most that the change store may hold, in bytes.
+    gatepost_ledger_limit_bytes: Gauge<Sampled>(store: &'static str);
 
     /// Whether the change store works (1) or not (0), if any role may write.
     gatepost_ledger_up: Gauge<Sampled>(store: &'static str);

@@ -149,6 +149,8 @@ fn all_metrics() -> String {
     metrics
         .encode(|metrics| {
             metrics.gatepost_audit_up().set(1);
+            metrics.gatepost_ledger_bytes("file").set(2);
+            metrics.gatepost_ledger_limit_bytes("file").set(3);
             metrics.gatepost_ledger_up("file").set(1);
             metrics
                 .gatepost_ledger_failures_total(

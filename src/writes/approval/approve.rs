@@ -2,20 +2,22 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
 use serde_json::Value;
 
 use super::token::{ApprovalToken, ApprovalTokenError, ApproverKind, VerifiedApproval};
 use crate::{
     access::{AuthorizedWrite, OdooSession, OperationError},
     elicitation::Elicitation,
-    writes::{RequestFingerprint, WriteOperation, WriteOutcome, WritePlan},
+    writes::{
+        RequestFingerprint, WriteOperation, WriteOutcome, WritePlan,
+        idempotency::entry::store_owner,
+    },
 };
-use gatepost_base::{digest::json_digest, text::one_line};
+use gatepost_base::{digest::json_digest, text::visible_text};
 use gatepost_identity::Caller;
 use gatepost_mcp::elicitation::{ElicitAction, ElicitRequest, InputResponse};
 use gatepost_policy::WriteMode;
-use gatepost_state::store::StoreKey;
+use gatepost_state::store::{StoreKey, StoreTime};
 
 /// How often a person is asked again because the records have changed meanwhile.
 const MAX_APPROVAL_ROUNDS: usize = 3;
@@ -23,9 +25,9 @@ const MAX_APPROVAL_ROUNDS: usize = 3;
 const MAX_NAME_CHARS: usize = 80;
 /// The stored value of an approval that was used.
 const USED_MARKER: &str = "used";
-/// How much longer than its validity the use of an approval is stored, in seconds,
-/// because clocks differ.
-const CLOCK_MARGIN_S: u64 = 300;
+/// How much longer than its validity the use of an approval is stored, because both
+/// are checked one after the other.
+const USE_MARGIN: Duration = Duration::from_mins(5);
 
 /// The decision on a plan.
 #[derive(Debug)]
@@ -106,7 +108,7 @@ pub(crate) async fn approve(
                 content_digest: content,
             },
             preview: &plan.preview,
-            now: unix_seconds(Timestamp::now()),
+            now: access.store.now().await?,
         };
         let presented = match &access.elicitation {
             Elicitation::InputRequired(response) => {
@@ -144,8 +146,9 @@ struct ApprovalContext<'a> {
     access: &'a OdooSession<'a>,
     token: ApprovalToken<'a>,
     preview: &'a str,
-    /// In seconds since 1970.
-    now: u64,
+    /// By the clock of the store, which also ends the record of its use: so no clock that
+    /// is set makes a used approval valid again.
+    now: StoreTime,
 }
 
 impl ApprovalContext<'_> {
@@ -218,8 +221,7 @@ impl ApprovalContext<'_> {
         let ApprovalTokenError::Changed(verified) = error else {
             return Ok(());
         };
-        let key = StoreKey::approval(&verified.nonce);
-        match self.access.store.get(&key).await? {
+        match self.access.store.get(&self.use_key(&verified)).await? {
             Some(_) => Err(already_used_error()),
             None => Ok(()),
         }
@@ -238,27 +240,31 @@ impl ApprovalContext<'_> {
     fn signed_token(&self, by: ApproverKind) -> Result<String, OperationError> {
         let mut nonce = [0; 8];
         getrandom::fill(&mut nonce)?;
-        let ttl = self.access.store.retention().approval_ttl.as_secs();
-        Ok(self.token.sign(by, nonce, self.now + ttl))
+        let ttl = self.access.store.retention().approval_ttl;
+        Ok(self.token.sign(by, nonce, self.now.saturating_add(ttl)))
     }
 
     fn approval(&self, verified: &VerifiedApproval) -> Approval {
-        let ttl = verified.expires.saturating_sub(self.now) + CLOCK_MARGIN_S;
-        let key = StoreKey::approval(&verified.nonce);
-        Approval(Some((key, Duration::from_secs(ttl))))
+        let ttl = verified.expires.saturating_since(self.now) + USE_MARGIN;
+        Approval(Some((self.use_key(verified), ttl)))
+    }
+
+    /// The key under which its use is stored.
+    fn use_key(&self, verified: &VerifiedApproval) -> StoreKey {
+        StoreKey::approval(&verified.nonce).owned_by(&store_owner(self.access.caller))
     }
 }
 
 /// The caller, for the person who approves. An API key is shown by the name that
 /// its administrator gave it, in quotes that no name can close, and its id.
 fn caller_label(caller: &Caller) -> String {
-    let subject = one_line(caller.subject.as_str(), MAX_NAME_CHARS);
+    let subject = bounded(visible_text(caller.subject.as_str(), MAX_NAME_CHARS));
     let Some(name) = &caller.name else {
         return subject;
     };
-    let quoted = name.chars().fold(String::new(), |mut quoted, char| {
+    let shown = bounded(visible_text(name, MAX_NAME_CHARS));
+    let quoted = shown.chars().fold(String::new(), |mut quoted, char| {
         match char {
-            '\\' => quoted.push_str("\\\\"),
             // Characters that look like the closing quote.
             '"' | '\u{201c}'..='\u{201f}' | '\u{2033}' | '\u{2036}' | '\u{ff02}' => {
                 quoted.push_str("\\\"");
@@ -267,7 +273,16 @@ fn caller_label(caller: &Caller) -> String {
         }
         quoted
     });
-    format!("\"{}\" ({subject})", one_line(&quoted, MAX_NAME_CHARS))
+    format!("\"{quoted}\" ({subject})")
+}
+
+/// A text with the number of characters that are left out.
+fn bounded((text, left_out): (String, usize)) -> String {
+    if left_out == 0 {
+        text
+    } else {
+        format!("{text}…(+{left_out} chars)")
+    }
 }
 
 fn already_used_error() -> OperationError {
@@ -308,10 +323,6 @@ fn content_digest(plan: &WritePlan) -> [u8; 32] {
     ]))
 }
 
-fn unix_seconds(time: Timestamp) -> u64 {
-    u64::try_from(time.as_second()).unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::caller_label;
@@ -344,7 +355,7 @@ mod tests {
             ("a\" (boss):\nGive", r#""a\" (boss):\nGive" (qbca75071fzn)"#),
             ("a\u{201d} (boss)", r#""a\" (boss)" (qbca75071fzn)"#),
             ("a\\", r#""a\\" (qbca75071fzn)"#),
-            ("a\u{202e}b", r#""ab" (qbca75071fzn)"#),
+            ("a\u{202e}b", r#""a\u{202e}b" (qbca75071fzn)"#),
         ] {
             assert_eq!(label_of(Some(name)), shown);
         }

@@ -11,6 +11,7 @@ use sha2::Sha256;
 use crate::writes::RequestFingerprint;
 use gatepost_base::InstanceName;
 use gatepost_identity::Caller;
+use gatepost_state::store::StoreTime;
 
 /// Bytes of each of the two MACs.
 const MAC_BYTES: usize = 16;
@@ -52,15 +53,15 @@ pub(crate) enum ApprovalTokenError {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct VerifiedApproval {
     pub(crate) nonce: [u8; 8],
-    /// In seconds since 1970.
-    pub(crate) expires: u64,
+    /// By the clock of the store.
+    pub(crate) expires: StoreTime,
 }
 
 impl ApprovalToken<'_> {
     /// The token as text.
-    pub(crate) fn sign(&self, by: ApproverKind, nonce: [u8; 8], expires: u64) -> String {
+    pub(crate) fn sign(&self, by: ApproverKind, nonce: [u8; 8], expires: StoreTime) -> String {
         let mut bytes = Vec::with_capacity(TOKEN_BYTES);
-        bytes.extend(expires.to_be_bytes());
+        bytes.extend(expires.as_millis().to_be_bytes());
         bytes.extend(nonce);
         let (request, content) = self.macs(by, &bytes);
         bytes.extend(request);
@@ -73,7 +74,7 @@ impl ApprovalToken<'_> {
         &self,
         by: ApproverKind,
         text: &str,
-        now: u64,
+        now: StoreTime,
     ) -> Result<VerifiedApproval, ApprovalTokenError> {
         let bytes = URL_SAFE_NO_PAD
             .decode(text)
@@ -91,7 +92,7 @@ impl ApprovalToken<'_> {
         let fixed = |part: &[u8]| <[u8; 8]>::try_from(part).unwrap_or_default();
         let verified = VerifiedApproval {
             nonce: fixed(nonce),
-            expires: u64::from_be_bytes(fixed(expires)),
+            expires: StoreTime::from_millis(u64::from_be_bytes(fixed(expires))),
         };
         if verified.expires < now {
             return Err(ApprovalTokenError::Expired);
@@ -153,6 +154,7 @@ mod tests {
     use crate::writes::RequestFingerprint;
     use gatepost_base::{InstanceName, Subject};
     use gatepost_identity::{Caller, CallerKind};
+    use gatepost_state::store::StoreTime;
 
     const SECRET: [u8; 32] = [7; 32];
 
@@ -185,19 +187,23 @@ mod tests {
             content_digest: content,
         };
         let given = token(&ada, &here, &request, [1; 32]);
-        let text = given.sign(ApproverKind::Model, [9; 8], 1_000);
+        let at = StoreTime::from_millis;
+        let text = given.sign(ApproverKind::Model, [9; 8], at(1_000));
         assert_eq!(text.len(), 64);
         let opened = VerifiedApproval {
             nonce: [9; 8],
-            expires: 1_000,
+            expires: at(1_000),
         };
-        assert_eq!(given.verify(ApproverKind::Model, &text, 1_000), Ok(opened));
         assert_eq!(
-            given.verify(ApproverKind::Model, &text, 1_001),
+            given.verify(ApproverKind::Model, &text, at(1_000)),
+            Ok(opened)
+        );
+        assert_eq!(
+            given.verify(ApproverKind::Model, &text, at(1_001)),
             Err(ApprovalTokenError::Expired)
         );
         assert_eq!(
-            given.verify(ApproverKind::Person, &text, 0),
+            given.verify(ApproverKind::Person, &text, at(0)),
             Err(ApprovalTokenError::Foreign)
         );
         for other in [
@@ -207,13 +213,13 @@ mod tests {
             token(&ada, &here, &arguments, [1; 32]),
         ] {
             assert_eq!(
-                other.verify(ApproverKind::Model, &text, 0),
+                other.verify(ApproverKind::Model, &text, at(0)),
                 Err(ApprovalTokenError::Foreign)
             );
         }
         let later = token(&ada, &here, &request, [2; 32]);
         assert_eq!(
-            later.verify(ApproverKind::Model, &text, 0),
+            later.verify(ApproverKind::Model, &text, at(0)),
             Err(ApprovalTokenError::Changed(opened))
         );
         let other_secret = ApprovalToken {
@@ -221,7 +227,7 @@ mod tests {
             ..token(&ada, &here, &request, [1; 32])
         };
         assert_eq!(
-            other_secret.verify(ApproverKind::Model, &text, 0),
+            other_secret.verify(ApproverKind::Model, &text, at(0)),
             Err(ApprovalTokenError::Foreign)
         );
     }
@@ -238,20 +244,21 @@ mod tests {
             fingerprint: &request,
             content_digest: [1; 32],
         };
-        let text = token.sign(ApproverKind::Person, [9; 8], 1_000);
+        let text = token.sign(ApproverKind::Person, [9; 8], StoreTime::from_millis(1_000));
+        let start = StoreTime::default();
         for at in 0..text.len() {
             let mut bytes = text.clone().into_bytes();
             bytes[at] = if bytes[at] == b'A' { b'B' } else { b'A' };
             let changed = String::from_utf8(bytes).unwrap();
             assert!(
-                token.verify(ApproverKind::Person, &changed, 0).is_err(),
+                token.verify(ApproverKind::Person, &changed, start).is_err(),
                 "{at}"
             );
         }
         let (short, long) = (text.get(1..).unwrap(), format!("{text}AAAA"));
         for odd in ["", "A", "é", short, &long] {
             assert_eq!(
-                token.verify(ApproverKind::Person, odd, 0),
+                token.verify(ApproverKind::Person, odd, start),
                 Err(ApprovalTokenError::Foreign)
             );
         }

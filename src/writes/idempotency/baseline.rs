@@ -9,6 +9,7 @@ use crate::{
     writes::WritePlan,
 };
 use gatepost_odoo::{Operation, RecordId};
+use gatepost_state::store::StoreTime;
 
 /// How far Odoo's clock may be from ours, if only times can be compared.
 const MAX_CLOCK_SKEW_MINUTES: i64 = 5;
@@ -16,9 +17,12 @@ const MAX_CLOCK_SKEW_MINUTES: i64 = 5;
 /// The state right before a write, as it is stored with a key.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Baseline {
-    /// When it was taken, by our clock.
+    /// When it was taken, by our clock. Only compared with times of Odoo.
     #[serde(rename = "begun")]
     pub taken_at: Timestamp,
+    /// When it was taken, by the clock of the store, which decides how old it is.
+    #[serde(rename = "at", default)]
+    pub begun_at: StoreTime,
     /// The records that a method is called on; empty for other writes, whose values
     /// show what came of them, and if they are too large to store.
     #[serde(default, skip_serializing_if = "RecordSnapshot::is_empty")]
@@ -61,6 +65,7 @@ impl Baseline {
     pub fn time_only(taken_at: Timestamp) -> Self {
         Self {
             taken_at,
+            begun_at: StoreTime::default(),
             before: RecordSnapshot::default(),
             write_date_digest: None,
             newest_id: None,
@@ -74,18 +79,14 @@ impl Baseline {
     }
 
     /// Whether these records were not written since. Odoo records that to the
-    /// second, by its own clock.
+    /// second, by its own clock. Not known without the earlier times, because clocks
+    /// may differ by any amount.
     pub fn is_unchanged(&self, now: &RecordSnapshot, ids: &[RecordId]) -> bool {
-        let (is_same, began) = match &self.write_date_digest {
-            Some(digest) => {
-                let began = self.taken_at.checked_sub(2.seconds());
-                let is_same = now.write_date_digest().as_ref() == Some(digest);
-                (is_same, began.unwrap_or(self.taken_at))
-            }
-            None => (true, self.earliest_odoo_time()),
-        };
-        let began = odoo_time(began);
-        is_same
+        let began = self.taken_at.checked_sub(2.seconds());
+        let began = odoo_time(began.unwrap_or(self.taken_at));
+        let digest = now.write_date_digest();
+        digest.is_some()
+            && digest == self.write_date_digest
             && ids.iter().all(|id| {
                 let row = now.row(*id);
                 row.and_then(|row| row.get("write_date")?.as_str())

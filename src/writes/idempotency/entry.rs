@@ -4,7 +4,6 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -14,6 +13,7 @@ use crate::{
     writes::CompletedWrite,
 };
 use gatepost_base::digest::hex;
+use gatepost_identity::Caller;
 use gatepost_state::store::{StateStore, StoreKey};
 
 /// The largest record snapshot, in bytes, that is stored with a key.
@@ -76,6 +76,15 @@ pub(crate) struct Attempt {
     stored: Bytes,
 }
 
+/// The caller on whose share of the store entries count.
+pub(crate) fn store_owner(caller: &Caller) -> [&str; 3] {
+    [
+        &caller.issuer,
+        caller.kind.as_str(),
+        caller.subject.as_str(),
+    ]
+}
+
 /// How long after a write was begun its call may still be sent.
 pub(crate) fn send_window(access: &OdooSession<'_>) -> Duration {
     access.instance.call_timeout() + ATTEMPT_MARGIN
@@ -92,6 +101,7 @@ impl IdempotencyKey {
                 caller.subject.as_str(),
                 key,
             ])
+            .owned_by(&store_owner(caller))
         });
         Self {
             store: Arc::clone(access.store),
@@ -113,7 +123,8 @@ impl IdempotencyKey {
         };
         let deadline = tokio::time::Instant::now() + MAX_WAIT;
         loop {
-            let Some(stored) = self.store.get(key).await? else {
+            let (stored, now) = self.store.get_with_time(key).await?;
+            let Some(stored) = stored else {
                 return Ok(PriorAttempt::None);
             };
             let entry: IdempotencyEntry = serde_json::from_slice(&stored)?;
@@ -125,8 +136,8 @@ impl IdempotencyKey {
             if let Some(done) = entry.done {
                 return Ok(PriorAttempt::Done(done));
             }
-            let age = Timestamp::now().duration_since(entry.baseline.taken_at);
-            if entry.lost || age.unsigned_abs() > self.attempt_timeout {
+            let age = now.saturating_since(entry.baseline.begun_at);
+            if entry.lost || age > self.attempt_timeout {
                 return Ok(PriorAttempt::Unknown(Attempt {
                     key: self.clone(),
                     baseline: entry.baseline,
@@ -186,6 +197,26 @@ impl Attempt {
         self.key.attempt_timeout
     }
 
+    /// Checks right before a call is sent that the attempt may still send: other calls
+    /// with the key wait only so long for it. It was not replaced by one of them, and is
+    /// not forgotten.
+    ///
+    /// # Errors
+    /// [`OperationError::InvalidArgument`].
+    pub(crate) async fn check_may_send(&self) -> Result<(), OperationError> {
+        let Some(key) = &self.key.store_key else {
+            return Ok(());
+        };
+        let (stored, now) = self.key.store.get_with_time(key).await?;
+        let age = now.saturating_since(self.baseline.begun_at);
+        if stored.as_ref() == Some(&self.stored) && age <= self.key.attempt_timeout {
+            return Ok(());
+        }
+        Err(OperationError::InvalidArgument(
+            "the gateway took too long to prepare this call, or lost what it stores under its `idempotency_key`, so it did not send it. Call again with the same key".to_owned(),
+        ))
+    }
+
     /// Stores that it was done. If that fails, it is done anyway.
     pub(crate) async fn complete(&self, done: &CompletedWrite) -> Result<(), OperationError> {
         self.replace(Some(done.clone()), false).await
@@ -213,9 +244,7 @@ impl Attempt {
             let entry = self.encode(done, lost)?;
             let store = &self.key.store;
             let ttl = store.retention().idempotency_ttl;
-            store
-                .compare_and_swap(key, &self.stored, entry, ttl)
-                .await?;
+            store.settle(key, &self.stored, entry, ttl).await?;
         }
         Ok(())
     }

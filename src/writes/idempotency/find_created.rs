@@ -48,7 +48,13 @@ pub async fn find_created(
         )));
     };
     if created.is_empty() {
-        return Ok(RecoveredOutcome::NotDone);
+        // By times alone that is not certain, because clocks may differ by any amount.
+        return Ok(match baseline.newest_id {
+            Some(_) => RecoveredOutcome::NotDone,
+            None => RecoveredOutcome::Unclear(format!(
+                "this Odoo user seems to have created no record of `{model}` since, but only times could be compared."
+            )),
+        });
     }
     let schema = access.schema(model).await?;
     let compared = list.iter().map(|values| comparable_values(&schema, values));

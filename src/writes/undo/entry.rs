@@ -13,7 +13,7 @@ use crate::{
     audit::CallerRef,
 };
 use gatepost_odoo::{Context, FieldName, ModelName, RecordId};
-use gatepost_state::store::{StateStore, StoreKey};
+use gatepost_state::store::{StateStore, StoreKey, StoreTime};
 
 /// What is stored of one change.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -79,6 +79,9 @@ pub(super) struct RequestedValues {
 pub(super) struct UndoAttempt {
     /// When it began, or was done.
     pub(super) at: Timestamp,
+    /// When it began, by the clock of the store.
+    #[serde(default)]
+    pub(super) begun_at: StoreTime,
     /// The change ID by which the undo can be undone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) by: Option<String>,

@@ -1,7 +1,5 @@
 //! The write that undoes a change.
 
-use jiff::Timestamp;
-
 use super::{
     created, deleted,
     entry::{StoredUndo, UndoAttempt, UndoKind, load_change},
@@ -14,6 +12,7 @@ use crate::{
         find_deleted, idempotency::send_window, operation::MAX_ODOO_WORK_TIME,
     },
 };
+use gatepost_state::store::StoreTime;
 
 /// The write that undoes a change.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -86,6 +85,7 @@ impl WriteOperation for UndoOperation {
         if !entry.used.as_ref().is_some_and(|used| used.done) {
             entry.used = Some(UndoAttempt {
                 at: done.at,
+                begun_at: StoreTime::default(),
                 by: done.undo.clone(),
                 done: true,
                 newest: None,
@@ -112,7 +112,7 @@ pub(in super::super) async fn reserve_undo(
 ) -> Result<(), OperationError> {
     let stored = load(access, change_id).await?;
     if let Some(used) = &stored.entry.used
-        && (used.done || remaining_seconds(access, used) > 0)
+        && (used.done || remaining_seconds(access, used).await? > 0)
     {
         return Err(already_undone_error(used));
     }
@@ -147,6 +147,7 @@ pub(in super::super) async fn release_undo(
 fn reservation(by: Option<&str>, baseline: &Baseline) -> UndoAttempt {
     UndoAttempt {
         at: baseline.taken_at,
+        begun_at: baseline.begun_at,
         by: by.map(str::to_owned),
         done: false,
         newest: baseline.newest_id,
@@ -178,14 +179,12 @@ async fn check_not_undone(
         newest_id: used.newest,
         ..Baseline::time_only(used.at)
     };
+    let left = remaining_seconds(access, used).await?;
     match probe(access, stored, None, &baseline).await? {
         RecoveredOutcome::Done(_) => Err(already_undone_error(used)),
-        RecoveredOutcome::NotDone | RecoveredOutcome::Unclear(_)
-            if remaining_seconds(access, used) > 0 =>
-        {
+        RecoveredOutcome::NotDone | RecoveredOutcome::Unclear(_) if left > 0 => {
             Err(OperationError::InvalidArgument(format!(
-                "another call is undoing this change, or its response was lost. Nothing was done now; call again in {} s: the gateway then finds out whether it was done",
-                remaining_seconds(access, used)
+                "another call is undoing this change, or its response was lost. Nothing was done now; call again in {left} s: the gateway then finds out whether it was done"
             )))
         }
         RecoveredOutcome::Unclear(hint) if stored.entry.kind == UndoKind::Delete => {
@@ -226,8 +225,11 @@ fn already_undone_error(used: &UndoAttempt) -> OperationError {
 
 /// How long Odoo may still be working on an undo that was begun, which may have
 /// been queued for a while before it was sent.
-fn remaining_seconds(access: &OdooSession<'_>, used: &UndoAttempt) -> u64 {
-    let age = Timestamp::now().duration_since(used.at).unsigned_abs();
+async fn remaining_seconds(
+    access: &OdooSession<'_>,
+    used: &UndoAttempt,
+) -> Result<u64, OperationError> {
+    let age = access.store.now().await?.saturating_since(used.begun_at);
     let in_flight = MAX_ODOO_WORK_TIME + send_window(access);
-    in_flight.saturating_sub(age).as_secs()
+    Ok(in_flight.saturating_sub(age).as_secs())
 }

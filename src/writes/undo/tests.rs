@@ -24,7 +24,7 @@ use gatepost_identity::{Caller, CallerKind};
 use gatepost_odoo::{FieldName, ModelName, Operation, RecordId, Schema};
 use gatepost_odoo_client::CallStats;
 use gatepost_policy::Policy;
-use gatepost_state::store::StateStore;
+use gatepost_state::store::{StateStore, StoreTime};
 
 fn schema() -> Schema {
     Schema::parse(
@@ -420,11 +420,19 @@ fn state_is_unknown_without_fingerprints_and_requested_values() {
 
 const CHANGE: &str = "abcdefghijkm";
 
-/// Stores an undo entry of the change `CHANGE`, and reserves it for `first` and then
-/// for `second`. Releases `first`, and returns whether each reservation succeeded and
-/// whether a third one does.
-async fn reserve_twice(first: &Baseline, second: &Baseline) -> [bool; 3] {
-    let (instance, policy, store) = (instance(true), Policy::default(), Arc::default());
+/// Stores an undo entry of the change `CHANGE`, and reserves it for a change that began
+/// this long ago and then for one that begins now. Releases the first one, and returns
+/// whether each reservation succeeded and whether a third one does.
+async fn reserve_twice(first_age: Duration) -> [bool; 3] {
+    let (instance, policy) = (instance(true), Policy::default());
+    let store: Arc<StateStore> = Arc::default();
+    let now = store.now().await.unwrap();
+    let age = u64::try_from(first_age.as_millis()).unwrap();
+    let [first, second] = [age, 0].map(|age| Baseline {
+        begun_at: StoreTime::from_millis(now.as_millis() - age),
+        ..Baseline::time_only(Timestamp::now())
+    });
+    let (first, second) = (&first, &second);
     let caller = Caller {
         issuer: "gatepost".to_owned(),
         kind: CallerKind::ApiKey,
@@ -466,16 +474,13 @@ async fn reserve_twice(first: &Baseline, second: &Baseline) -> [bool; 3] {
 
 #[tokio::test]
 async fn slow_undo_does_not_release_the_reservation_of_a_later_undo() {
-    let long_ago = Baseline::time_only("2026-01-01T00:00:00Z".parse().unwrap());
-    let now = Baseline::time_only(Timestamp::now());
-    assert_eq!(reserve_twice(&long_ago, &now).await, [true, true, false]);
+    let reserved = reserve_twice(Duration::from_hours(1)).await;
+    assert_eq!(reserved, [true, true, false]);
 }
 
 #[tokio::test]
 async fn undo_that_may_still_be_queued_is_not_begun_again() {
     // It may have been sent seconds ago, and Odoo still work on it.
-    let begun = Timestamp::now() - MAX_ODOO_WORK_TIME - Duration::from_secs(1);
-    let now = Baseline::time_only(Timestamp::now());
-    let reserved = reserve_twice(&Baseline::time_only(begun), &now).await;
+    let reserved = reserve_twice(MAX_ODOO_WORK_TIME + Duration::from_secs(1)).await;
     assert_eq!(reserved, [true, false, true]);
 }

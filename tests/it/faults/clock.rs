@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use odoo_sim::FaultPoint;
 use serde_json::json;
 
 use super::{
@@ -22,7 +23,7 @@ use crate::{
     attacks::{self, ConfigOverrides},
     idp::{Endpoint, Idp},
     redis_server::RedisServer,
-    test_gateway::{TestResponse, start_fake_odoo},
+    test_gateway::{TestResponse, start_fake_odoo, tool_call},
 };
 
 const HOUR: i64 = 3600;
@@ -182,6 +183,170 @@ fn redis_clock_jump_locks_no_caller_out_and_adds_at_most_one_burst() {
             wait_until("the next call", || !one.0.count().tool_result().1);
         });
     }
+}
+
+/// Anonymous callers may create partners in `other`, with these settings.
+fn write_configuration_text(odoo: &str, redis: &RedisServer, writes: &str) -> String {
+    let shared = format!("[redis]\nurl = \"{}\"\ntimeout_ms = 5_000", redis.url());
+    let more = format!("[instances.other]\nwrites = \"{writes}\"\nservice_key_writes = true\n");
+    configuration(odoo, odoo, &shared)
+        .replacen("[instances.other]\n", &more, 1)
+        .replacen(
+            r#"[{ models = ["*"] }]"#,
+            r#"[{ models = ["*"], operations = ["read", "create"] }]"#,
+            1,
+        )
+}
+
+fn create_partner(gateway: &GatewayProcess, arguments: &serde_json::Value) -> (String, bool) {
+    let message = tool_call("create_records", arguments);
+    gateway.post("/other/mcp", &[], &message).tool_result()
+}
+
+fn partner(name: &str) -> serde_json::Value {
+    json!({"model": "res.partner", "values": [{"name": name}], "idempotency_key": name})
+}
+
+#[test]
+fn change_happens_once_whatever_the_clocks_of_gateways_and_redis_say() {
+    // Of the second gateway, and of Redis once the changes are in flight.
+    in_parallel(
+        [(200, 0), (-200, 0), (0, 400), (0, 100_000)],
+        |(ahead, jump)| {
+            let (company, odoo) = start_fake_odoo();
+            let folders = [(); 3].map(|()| tempfile::tempdir().unwrap());
+            let clock = FakeClock::accurate(folders[0].path());
+            let other_clock = FakeClock::accurate(folders[1].path());
+            let redis_clock = FakeClock::accurate(folders[2].path());
+            let redis = RedisServer::start_with("--port", &[], &redis_clock.environment());
+            let text = write_configuration_text(&odoo, &redis, "direct");
+            let one = clock.start_gateway(folders[0].path(), &text);
+            let other = other_clock.start_gateway(folders[1].path(), &text);
+            other_clock.set_offset(ahead);
+            let lost: Vec<String> = (0..6).map(|number| format!("lost {number}")).collect();
+            for name in &lost {
+                company.inject_disconnect("res.partner/create", FaultPoint::BeforeCall);
+                let (text, failed) = create_partner(&one, &partner(name));
+                assert!(failed && text.contains("may have run or not"), "{text}");
+            }
+            let slow: Vec<String> = (0..3).map(|number| format!("slow {number}")).collect();
+            let held: Vec<_> = slow
+                .iter()
+                .map(|_| company.hold_call("res.partner/create", FaultPoint::BeforeCall))
+                .collect();
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .build()
+                .unwrap();
+            std::thread::scope(|threads| {
+                let first: Vec<_> = slow
+                    .iter()
+                    .map(|name| threads.spawn(|| create_partner(&one, &partner(name))))
+                    .collect();
+                for call in &held {
+                    runtime.block_on(call.wait_until_reached());
+                }
+                redis_clock.set_offset(jump);
+                // Both gateways are asked for what may still be carried out.
+                for name in &lost {
+                    for gateway in [&one, &other] {
+                        let (text, failed) = create_partner(gateway, &partner(name));
+                        assert!(
+                            failed && text.contains("no trace of it yet"),
+                            "{ahead}, {jump}: {text}"
+                        );
+                    }
+                }
+                let second: Vec<_> = slow
+                    .iter()
+                    .map(|name| threads.spawn(|| create_partner(&other, &partner(name))))
+                    .collect();
+                for call in second {
+                    let (text, failed) = call.join().unwrap();
+                    assert!(
+                        failed && text.contains("is in progress"),
+                        "{ahead}, {jump}: {text}"
+                    );
+                }
+                drop(held);
+                for call in first {
+                    let (text, failed) = call.join().unwrap();
+                    assert!(
+                        !failed && text.starts_with("Created"),
+                        "{ahead}, {jump}: {text}"
+                    );
+                }
+            });
+            for name in &slow {
+                let (text, failed) = create_partner(&other, &partner(name));
+                assert!(
+                    !failed && text.starts_with("This was done before"),
+                    "{text}"
+                );
+            }
+            let calls = company.calls();
+            let created = calls
+                .iter()
+                .filter(|call| call.path.ends_with("res.partner/create"));
+            assert_eq!(created.count(), slow.len(), "{ahead}, {jump}");
+            for gateway in [one, other] {
+                gateway.stop_and_read_calls();
+            }
+        },
+    );
+}
+
+#[test]
+fn change_that_ends_after_redis_lost_it_is_stored_anew() {
+    let (company, odoo) = start_fake_odoo();
+    let redis = RedisServer::start();
+    let folder = tempfile::tempdir().unwrap();
+    let text = write_configuration_text(&odoo, &redis, "direct");
+    let gateway = GatewayProcess::start(folder.path(), &text);
+    let held = company.hold_call("res.partner/create", FaultPoint::AfterCommit);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    std::thread::scope(|threads| {
+        let first = threads.spawn(|| create_partner(&gateway, &partner("Kept")));
+        runtime.block_on(held.wait_until_reached());
+        redis.say("FLUSHALL");
+        drop(held);
+        let (text, failed) = first.join().unwrap();
+        assert!(!failed && text.starts_with("Created"), "{text}");
+    });
+    let (text, failed) = create_partner(&gateway, &partner("Kept"));
+    assert!(
+        !failed && text.starts_with("This was done before"),
+        "{text}"
+    );
+    gateway.wait_for_log("Wrote the outcome of a change anew", 1);
+    let count = "gatepost_ledger_failures_total{operation=\"replace\",reason=\"forgotten\"";
+    assert_eq!(gateway.metric(count), Some(1.0));
+    gateway.stop_and_read_calls();
+}
+
+#[test]
+fn used_approval_stays_used_when_clocks_are_set() {
+    let (_, odoo) = start_fake_odoo();
+    let [folder, redis_folder] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let clock = FakeClock::accurate(folder.path());
+    let redis_clock = FakeClock::accurate(redis_folder.path());
+    let redis = RedisServer::start_with("--port", &[], &redis_clock.environment());
+    let text = write_configuration_text(&odoo, &redis, "confirm");
+    let gateway = clock.start_gateway(folder.path(), &text);
+    let mut create = json!({"model": "res.partner", "values": [{"name": "Once"}]});
+    let (preview, _) = create_partner(&gateway, &create);
+    create["confirm"] = json!(crate::writes::confirm_id(&preview));
+    let (text, failed) = create_partner(&gateway, &create);
+    assert!(!failed && text.starts_with("Created"), "{text}");
+    for hours in [-6, 6, 30 * 24, -30 * 24, 0] {
+        for clock in [&clock, &redis_clock] {
+            clock.set_offset(hours * HOUR);
+            let (text, failed) = create_partner(&gateway, &create);
+            assert!(failed && text.contains("used before"), "{hours}: {text}");
+        }
+    }
+    gateway.stop_and_read_calls();
 }
 
 #[test]

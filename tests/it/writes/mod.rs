@@ -47,7 +47,7 @@ fn direct() -> TestGateway {
 }
 
 /// The approval token in a preview.
-fn confirm_id(preview: &str) -> String {
+pub(crate) fn confirm_id(preview: &str) -> String {
     let (_, rest) = preview.split_once("`confirm`: \"").unwrap();
     rest.split('"').next().unwrap().to_owned()
 }

@@ -4,6 +4,8 @@ use std::{fmt, time::Duration};
 
 use bytes::Bytes;
 
+use super::time::StoreTime;
+
 /// An atomic command on one key.
 #[derive(Clone)]
 pub(super) enum StoreCommand {
@@ -50,6 +52,10 @@ pub(super) struct StoreReply {
     pub(super) value: Option<Bytes>,
     /// Whether the command was applied.
     pub(super) applied: bool,
+    /// When, by the clock of the store.
+    pub(super) at: StoreTime,
+    /// The size of all entries that cannot be evicted, afterwards.
+    pub(super) pinned_bytes: u64,
 }
 
 /// The change that a command makes to its key.
@@ -64,15 +70,15 @@ impl StoreCommand {
     /// Redis.
     pub(super) fn decide(self, stored: Option<Bytes>) -> (StoreReply, StoreMutation) {
         let reply = |applied| StoreReply {
-            value: None,
             applied,
+            ..StoreReply::default()
         };
         match (self, stored) {
             (Self::PutIfAbsent(value, ttl), None) => (reply(true), StoreMutation::Set(value, ttl)),
             (Self::PutIfAbsent(..) | Self::Get, found) => (
                 StoreReply {
                     value: found,
-                    applied: false,
+                    ..StoreReply::default()
                 },
                 StoreMutation::None,
             ),
@@ -95,6 +101,7 @@ impl StoreCommand {
                     StoreReply {
                         value: found,
                         applied,
+                        ..StoreReply::default()
                     },
                     change,
                 )

@@ -1,6 +1,6 @@
 //! The tables of the file, and commands on them.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -13,8 +13,9 @@ use redb::{
 use super::{
     command::{StoreCommand, StoreMutation, StoreReply},
     failure::StoreError,
-    key::StoreKey,
+    key::{StoreKey, StoreOwner},
     quota::{Quota, entry_cost},
+    time::{MAX_STEP, StoreTime, millis},
 };
 
 /// By key: the expiry time and the value.
@@ -22,6 +23,10 @@ const ENTRIES: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("entries
 
 /// By evictability, expiry time and key: the size of the entry.
 const EXPIRY: TableDefinition<'_, &[u8], u64> = TableDefinition::new("ends");
+
+/// By key: the caller on whose share the entry counts. Files of earlier versions do not
+/// have it.
+const OWNERS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("owners");
 
 /// The clocks at the last write.
 const CLOCK: TableDefinition<'_, &str, u64> = TableDefinition::new("clock");
@@ -53,9 +58,9 @@ pub(super) struct ClockReading {
 /// An open file.
 ///
 /// Entries expire by the clock of the file. While the process runs, it follows the
-/// monotonic clock; between two runs it follows the wall clock, but never backwards.
-/// So setting the wall clock back does not keep entries forever, and setting it
-/// forward at run time does not expire them early.
+/// monotonic clock; between two runs it follows the wall clock, but never backwards and
+/// by [`MAX_STEP`] at most, because it is unknown whether the wall clock was set. So no
+/// clock that is set expires an entry early.
 #[derive(Debug)]
 pub(super) struct FileEntries {
     database: Database,
@@ -75,6 +80,7 @@ impl FileEntries {
         write.set_two_phase_commit(true);
         write.open_table(ENTRIES)?;
         write.open_table(EXPIRY)?;
+        write.open_table(OWNERS)?;
         write.open_table(CLOCK)?;
         write.commit()?;
         Ok(())
@@ -91,17 +97,27 @@ impl FileEntries {
     ) -> Result<Self, StoreFileError> {
         let read = database.begin_read()?;
         let mut quota = Quota::new(max_bytes);
+        let owners = match read.open_table(OWNERS) {
+            Err(TableError::TableDoesNotExist(_)) => None,
+            owners => Some(owners?),
+        };
         for row in read.open_table(EXPIRY)?.iter()? {
             let (end, cost) = row?;
             if let Some(end) = ExpiryRow::decode(end.value()) {
-                quota.reserve_class(end.evictable, cost.value());
+                let owner = match &owners {
+                    Some(owners) => owners.get(end.key.as_slice())?,
+                    None => None,
+                };
+                let owner = owner.and_then(|row| decode_owner(row.value()));
+                quota.reserve(end.evictable, owner, cost.value());
             }
         }
         let clock = read.open_table(CLOCK)?;
         let known = |name| Ok::<_, StoreFileError>(clock.get(name)?.map_or(0, |time| time.value()));
         let downtime = wall_clock_millis(now).saturating_sub(known(WALL_CLOCK)?);
-        let clock_at_open = known(STORE_CLOCK)?.saturating_add(downtime);
+        let clock_at_open = known(STORE_CLOCK)?.saturating_add(downtime.min(millis(MAX_STEP)));
         drop(clock);
+        drop(owners);
         drop(read);
         Ok(Self {
             database,
@@ -131,7 +147,7 @@ impl FileEntries {
         }
         let mut write = self.begin_write()?;
         let (quota, replies) = {
-            let mut tables = WriteTables::open(&write, self.quota, time)?;
+            let mut tables = WriteTables::open(&write, self.quota.clone(), time)?;
             tables.purge_expired()?;
             let replies = commands
                 .into_iter()
@@ -155,7 +171,7 @@ impl FileEntries {
 
     #[cfg(test)]
     pub(super) fn quota(&self) -> Quota {
-        self.quota
+        self.quota.clone()
     }
 
     fn execute_read_only(
@@ -172,7 +188,7 @@ impl FileEntries {
                 let stored = row.and_then(|row| FileEntry::decode(row.value()));
                 let (reply, _no_change) =
                     command.decide(stored.and_then(|entry| entry.value_at(time)));
-                Ok(Ok(reply))
+                Ok(Ok(at_time(reply, time, &self.quota)))
             })
             .collect()
     }
@@ -196,6 +212,7 @@ impl FileEntries {
 struct WriteTables<'t> {
     entries: Table<'t, &'static [u8], &'static [u8]>,
     expiry: Table<'t, &'static [u8], u64>,
+    owners: Table<'t, &'static [u8], &'static [u8]>,
     quota: Quota,
     now: u64,
 }
@@ -205,6 +222,7 @@ impl<'t> WriteTables<'t> {
         Ok(Self {
             entries: write.open_table(ENTRIES)?,
             expiry: write.open_table(EXPIRY)?,
+            owners: write.open_table(OWNERS)?,
             quota,
             now: time,
         })
@@ -228,18 +246,15 @@ impl<'t> WriteTables<'t> {
             StoreMutation::Set(value, ttl) => {
                 let wanted = entry_cost(value.len());
                 let cost_before = before.map_or(0, |(_, size)| entry_cost(size));
-                if !self
-                    .quota
-                    .fits_after_eviction(key.kind(), cost_before, wanted)
-                {
-                    return Ok(Err(StoreError::Full));
+                if let Err(full) = self.quota.check(key, cost_before, wanted) {
+                    return Ok(Err(full));
                 }
                 self.delete(key, before)?;
                 while !self.quota.fits_now(wanted) && self.delete_first_expiring(true, u64::MAX)? {}
                 self.set(key, &value, self.now.saturating_add(millis(ttl)))?;
             }
         }
-        Ok(Ok(reply))
+        Ok(Ok(at_time(reply, self.now, &self.quota)))
     }
 
     /// Deletes some expired entries.
@@ -273,7 +288,8 @@ impl<'t> WriteTables<'t> {
         }
         self.expiry.remove(row.as_slice())?;
         self.entries.remove(end.key.as_slice())?;
-        self.quota.release_class(evictable, cost);
+        let owner = self.forget_owner(&end.key)?;
+        self.quota.release(evictable, owner, cost);
         Ok(true)
     }
 
@@ -284,8 +300,21 @@ impl<'t> WriteTables<'t> {
             .insert(key.to_bytes().as_slice(), entry.as_slice())?;
         self.expiry
             .insert(ExpiryRow::encode(key, at).as_slice(), cost)?;
-        self.quota.reserve(key.kind(), cost);
+        if let Some(StoreOwner(owner)) = &key.owner() {
+            self.owners
+                .insert(key.to_bytes().as_slice(), owner.as_slice())?;
+        }
+        self.quota
+            .reserve(key.kind().is_evictable(), key.owner(), cost);
         Ok(())
+    }
+
+    fn forget_owner(
+        &mut self,
+        key: &[u8; StoreKey::BYTES],
+    ) -> Result<Option<StoreOwner>, StoreFileError> {
+        let row = self.owners.remove(key.as_slice())?;
+        Ok(row.and_then(|row| decode_owner(row.value())))
     }
 
     fn delete(
@@ -296,7 +325,9 @@ impl<'t> WriteTables<'t> {
         if let Some((at, size)) = before {
             self.entries.remove(key.to_bytes().as_slice())?;
             self.expiry.remove(ExpiryRow::encode(key, at).as_slice())?;
-            self.quota.release(key.kind(), entry_cost(size));
+            let owner = self.forget_owner(&key.to_bytes())?;
+            self.quota
+                .release(key.kind().is_evictable(), owner, entry_cost(size));
         }
         Ok(())
     }
@@ -357,8 +388,16 @@ fn write_clock(
     Ok(())
 }
 
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+fn decode_owner(row: &[u8]) -> Option<StoreOwner> {
+    row.try_into().ok().map(StoreOwner)
+}
+
+fn at_time(reply: StoreReply, time: u64, quota: &Quota) -> StoreReply {
+    StoreReply {
+        at: StoreTime::from_millis(time),
+        pinned_bytes: quota.pinned(),
+        ..reply
+    }
 }
 
 fn wall_clock_millis(now: ClockReading) -> u64 {

@@ -15,6 +15,11 @@ pub enum StoreError {
         "the gateway's change store is full, so changes are refused; nothing was sent, try again in an hour and tell the administrator"
     )]
     Full,
+    /// The caller has used its share of the store. Nothing was stored.
+    #[error(
+        "the gateway stores as much about earlier changes of this caller as one caller may use, so changes with an `idempotency_key` or an approval are refused; nothing was sent, try again in an hour and tell the administrator"
+    )]
+    ShareUsed,
     /// The value is larger than [`MAX_VALUE_BYTES`](super::MAX_VALUE_BYTES).
     /// Nothing was stored.
     #[error(
@@ -43,8 +48,13 @@ gatepost_base::words! {
     /// The kind of a [`StoreError`], for metrics.
     #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
     pub enum StoreErrorReason {
+        /// The store had forgotten a change that has ended since, because its data was
+        /// deleted; what it knows now was written anew.
+        Forgotten = "forgotten",
         /// [`StoreError::Full`].
         Full = "full",
+        /// [`StoreError::ShareUsed`].
+        ShareUsed = "share_used",
         /// [`StoreError::TooLarge`].
         TooLarge = "too_large",
         /// [`StoreError::Unavailable`].
@@ -64,6 +74,7 @@ impl StoreError {
     pub fn reason(&self) -> StoreErrorReason {
         match self {
             Self::Full => StoreErrorReason::Full,
+            Self::ShareUsed => StoreErrorReason::ShareUsed,
             Self::TooLarge { .. } => StoreErrorReason::TooLarge,
             Self::Unavailable(_) => StoreErrorReason::Unavailable,
         }
@@ -75,9 +86,9 @@ impl StoreError {
 }
 
 impl StoreFailureCounts {
-    pub(super) fn record(&self, operation: StoreOperation, error: &StoreError) {
+    pub(super) fn record(&self, operation: StoreOperation, reason: StoreErrorReason) {
         let mut counts = lock(&self.0);
-        *counts.entry((operation, error.reason())).or_default() += 1;
+        *counts.entry((operation, reason)).or_default() += 1;
     }
 
     pub(super) fn snapshot(&self) -> Vec<(StoreOperation, StoreErrorReason, u64)> {

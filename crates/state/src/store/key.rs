@@ -10,7 +10,12 @@ use gatepost_base::digest::parts_digest;
 pub struct StoreKey {
     kind: StoreKeyKind,
     digest: [u8; 32],
+    owner: Option<StoreOwner>,
 }
+
+/// The caller on whose share an entry counts: the beginning of a digest.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub(super) struct StoreOwner(pub(super) [u8; StoreOwner::BYTES]);
 
 gatepost_base::words! {
     /// The kind of an entry.
@@ -42,7 +47,17 @@ impl StoreKey {
         Self {
             kind,
             digest: parts_digest(parts),
+            owner: None,
         }
+    }
+
+    /// The same key; its entry counts on the share of this caller. All uses of a key
+    /// name the same caller.
+    #[must_use]
+    pub fn owned_by(self, caller: &[&str]) -> Self {
+        let parts: Vec<&[u8]> = caller.iter().map(|part| part.as_bytes()).collect();
+        let owner = parts_digest(&parts).first_chunk().copied().map(StoreOwner);
+        Self { owner, ..self }
     }
 
     /// The key of a call with an idempotency key.
@@ -67,6 +82,11 @@ impl StoreKey {
         self.kind
     }
 
+    /// The caller on whose share the entry counts.
+    pub(super) fn owner(&self) -> Option<StoreOwner> {
+        self.owner
+    }
+
     /// The name of the key in Redis.
     pub(super) fn redis_name(&self, prefix: &str) -> String {
         key_name(prefix, self.kind.as_str(), &self.digest)
@@ -81,6 +101,11 @@ impl StoreKey {
         }
         bytes
     }
+}
+
+impl StoreOwner {
+    /// The length of the digest.
+    pub(super) const BYTES: usize = 8;
 }
 
 impl StoreKeyKind {

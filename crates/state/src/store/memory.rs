@@ -14,6 +14,7 @@ use super::{
     failure::StoreError,
     key::StoreKey,
     quota::{Quota, entry_cost},
+    time::StoreTime,
 };
 
 /// Entries in memory, lost when the process ends.
@@ -28,6 +29,8 @@ struct MemoryEntries {
     /// Entries that may be evicted.
     evictable: BTreeSet<(Instant, StoreKey)>,
     quota: Quota,
+    /// When its clock showed [`CLOCK_AT_OPEN`].
+    opened_at: Instant,
 }
 
 #[derive(Debug)]
@@ -44,6 +47,7 @@ impl MemoryStore {
             by_expiry: BTreeSet::new(),
             evictable: BTreeSet::new(),
             quota: Quota::new(max_bytes),
+            opened_at: Instant::now(),
         }))
     }
 
@@ -69,12 +73,7 @@ impl MemoryStore {
             StoreMutation::Delete => entries.delete(key),
             StoreMutation::Set(value, ttl) => {
                 let wanted = entry_cost(value.len());
-                if !entries
-                    .quota
-                    .fits_after_eviction(key.kind(), before, wanted)
-                {
-                    return Err(StoreError::Full);
-                }
+                entries.quota.check(key, before, wanted)?;
                 entries.delete(key);
                 while let Some(oldest) = entries.next_to_evict(wanted) {
                     entries.delete(oldest);
@@ -84,9 +83,17 @@ impl MemoryStore {
                 entries.set(key, MemoryEntry { value, expires_at });
             }
         }
-        Ok(reply)
+        let ran = now.saturating_duration_since(entries.opened_at);
+        Ok(StoreReply {
+            at: CLOCK_AT_OPEN.saturating_add(ran),
+            pinned_bytes: entries.quota.pinned(),
+            ..reply
+        })
     }
 }
+
+/// Not 0, so that there is time before it, as in other stores.
+const CLOCK_AT_OPEN: StoreTime = StoreTime::from_millis(24 * 3_600_000);
 
 /// Longer than any process runs.
 const CENTURY: std::time::Duration = std::time::Duration::from_hours(100 * 366 * 24);
@@ -111,16 +118,18 @@ impl MemoryEntries {
     }
 
     fn set(&mut self, key: StoreKey, entry: MemoryEntry) {
+        let cost = entry_cost(entry.value.len());
         self.quota
-            .reserve(key.kind(), entry_cost(entry.value.len()));
+            .reserve(key.kind().is_evictable(), key.owner(), cost);
         self.expiry_index(key).insert((entry.expires_at, key));
         self.by_key.insert(key, entry);
     }
 
     fn delete(&mut self, key: StoreKey) {
         if let Some(entry) = self.by_key.remove(&key) {
+            let cost = entry_cost(entry.value.len());
             self.quota
-                .release(key.kind(), entry_cost(entry.value.len()));
+                .release(key.kind().is_evictable(), key.owner(), cost);
             self.expiry_index(key).remove(&(entry.expires_at, key));
         }
     }

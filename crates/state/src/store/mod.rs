@@ -15,29 +15,35 @@ mod quota;
 mod shared;
 #[cfg(test)]
 mod tests;
+mod time;
 mod writer_thread;
 
 use gatepost_base::sync::lock;
 use std::{
     fmt,
     path::PathBuf,
-    sync::Mutex,
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
+use tracing::error;
 
 pub use command::StoreOperation;
 pub use failure::{StoreError, StoreErrorReason, StoreUnavailable};
 pub use key::{StoreKey, StoreKeyKind};
 pub use opening::StoreOpenError;
+pub use time::StoreTime;
 
 use self::{
     command::{StoreCommand, StoreReply},
     failure::StoreFailureCounts,
     file::StoreFile,
     memory::MemoryStore,
-    shared::RedisStore,
+    shared::{RedisStore, probe_key},
 };
 use crate::redis::{RedisSettings, RedisUnavailable};
 
@@ -47,6 +53,10 @@ pub const MAX_VALUE_BYTES: usize = 1 << 20;
 /// How long a shared secret lives. Signatures made with an old one are rejected,
 /// so its end matters only once a year.
 const SECRET_TTL: Duration = Duration::from_hours(366 * 24);
+
+/// How long a refusal for want of room is reported by
+/// [`check_available`](StateStore::check_available).
+const REFUSAL_REPORT_TIME: Duration = Duration::from_mins(5);
 
 /// The settings of a store.
 #[derive(Clone, Debug)]
@@ -72,9 +82,14 @@ pub enum StoreLocation {
         /// The most that it stores, in bytes.
         max_bytes: u64,
     },
-    /// A Redis that all replicas share. The timeout of these settings is not used:
-    /// changes wait longer than rate limits.
-    Redis(RedisSettings),
+    /// A Redis that all replicas share.
+    Redis {
+        /// The Redis. The timeout of these settings is not used: changes wait longer than
+        /// rate limits.
+        settings: RedisSettings,
+        /// The most that it stores, in bytes.
+        max_bytes: u64,
+    },
 }
 
 /// How long entries live, and how large they may be. Callers of the store apply it.
@@ -100,6 +115,20 @@ pub struct StateStore {
     backend: StoreBackend,
     retention: Mutex<Retention>,
     failure_counts: StoreFailureCounts,
+    max_bytes: AtomicU64,
+    /// The size of all entries that cannot be evicted, at the last command.
+    pinned_bytes: AtomicU64,
+    /// The last refusal for want of room.
+    last_refusal: Mutex<Option<(Instant, StoreErrorReason)>>,
+}
+
+/// How full a store is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct StoreFill {
+    /// The size of the entries that stay until they expire, in bytes.
+    pub pinned_bytes: u64,
+    /// The most that it stores, in bytes.
+    pub max_bytes: u64,
 }
 
 enum StoreBackend {
@@ -136,6 +165,7 @@ impl StateStore {
     /// # Errors
     /// [`StoreOpenError`], only for a file.
     pub fn open(settings: StoreSettings) -> Result<Self, StoreOpenError> {
+        let max_bytes = settings.location.max_bytes();
         let store = match settings.location {
             StoreLocation::File { path, max_bytes } => {
                 StoreBackend::File(StoreFile::open(path, max_bytes)?)
@@ -143,16 +173,22 @@ impl StateStore {
             StoreLocation::Memory { max_bytes } => {
                 StoreBackend::Memory(MemoryStore::new(max_bytes))
             }
-            StoreLocation::Redis(settings) => StoreBackend::Redis(RedisStore::new(settings)),
+            StoreLocation::Redis {
+                settings,
+                max_bytes,
+            } => StoreBackend::Redis(RedisStore::new(settings, max_bytes)),
         };
-        Ok(Self::with_backend(store, settings.retention))
+        Ok(Self::with_backend(store, settings.retention, max_bytes))
     }
 
-    fn with_backend(backend: StoreBackend, retention: Retention) -> Self {
+    fn with_backend(backend: StoreBackend, retention: Retention, max_bytes: u64) -> Self {
         Self {
             backend,
             retention: Mutex::new(retention),
             failure_counts: StoreFailureCounts::default(),
+            max_bytes: AtomicU64::new(max_bytes),
+            pinned_bytes: AtomicU64::new(0),
+            last_refusal: Mutex::new(None),
         }
     }
 
@@ -174,7 +210,10 @@ impl StateStore {
                 Err(error) => Err(error.into()),
             },
             StoreLocation::Memory { .. } => Ok(StoreHealth::Usable),
-            StoreLocation::Redis(settings) => match RedisStore::new(settings).check().await? {
+            StoreLocation::Redis {
+                settings,
+                max_bytes,
+            } => match RedisStore::new(settings, max_bytes).check().await? {
                 Some(false) => Ok(StoreHealth::MayEvict),
                 Some(true) | None => Ok(StoreHealth::Usable),
             },
@@ -195,8 +234,12 @@ impl StateStore {
             (StoreBackend::Memory(memory), StoreLocation::Memory { max_bytes }) => {
                 memory.set_max_bytes(*max_bytes);
             }
+            (StoreBackend::Redis(shared), StoreLocation::Redis { max_bytes, .. }) => {
+                shared.set_max_bytes(*max_bytes);
+            }
             (StoreBackend::File(_) | StoreBackend::Memory(_) | StoreBackend::Redis(_), _) => {}
         }
+        self.max_bytes.store(settings.location.max_bytes(), Relaxed);
         *lock(&self.retention) = settings.retention;
         true
     }
@@ -204,7 +247,7 @@ impl StateStore {
     /// Whether the store is at this location and accessed in the same way.
     pub fn has_same_settings(&self, location: &StoreLocation) -> bool {
         match (&self.backend, location) {
-            (StoreBackend::Redis(shared), StoreLocation::Redis(settings)) => {
+            (StoreBackend::Redis(shared), StoreLocation::Redis { settings, .. }) => {
                 shared.has_same_settings(settings)
             }
             (
@@ -219,7 +262,7 @@ impl StateStore {
         match (&self.backend, location) {
             (StoreBackend::File(file), StoreLocation::File { path, .. }) => file.is_at(path),
             (StoreBackend::Memory(_), StoreLocation::Memory { .. }) => true,
-            (StoreBackend::Redis(shared), StoreLocation::Redis(settings)) => {
+            (StoreBackend::Redis(shared), StoreLocation::Redis { settings, .. }) => {
                 shared.is_same_database(settings)
             }
             (StoreBackend::File(_) | StoreBackend::Memory(_) | StoreBackend::Redis(_), _) => false,
@@ -259,6 +302,63 @@ impl StateStore {
             .execute(key, StoreCommand::CompareAndSwap(expected, value, ttl))
             .await?
             .applied)
+    }
+
+    /// Replaces the expected value by what came of a change. If the store has forgotten
+    /// the key, because its data was deleted meanwhile, the value is written anew, logged
+    /// and counted. A value that another change has put there since stays, which is
+    /// logged and counted as well.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn settle(
+        &self,
+        key: &StoreKey,
+        expected: &[u8],
+        value: Bytes,
+        ttl: Duration,
+    ) -> Result<(), StoreError> {
+        if self
+            .compare_and_swap(key, expected, value.clone(), ttl)
+            .await?
+        {
+            return Ok(());
+        }
+        let operation = StoreOperation::CompareAndSwap;
+        self.failure_counts
+            .record(operation, StoreErrorReason::Forgotten);
+        let other = self.put_if_absent(key, value.clone(), ttl).await?;
+        // It is there already if the reply to the first command was lost.
+        if other.is_none_or(|other| other == value) {
+            error!(
+                "Wrote the outcome of a change anew, because the change store had lost its entry; a call that was repeated meanwhile may have been made twice"
+            );
+        } else {
+            error!(
+                "Found the entry of another change, because the change store had lost the first one; both may have been made"
+            );
+        }
+        Ok(())
+    }
+
+    /// The time by the clock of the store.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn now(&self) -> Result<StoreTime, StoreError> {
+        Ok(self.execute(&probe_key(), StoreCommand::Get).await?.at)
+    }
+
+    /// The value of a key, and the time by the clock of the store.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn get_with_time(
+        &self,
+        key: &StoreKey,
+    ) -> Result<(Option<Bytes>, StoreTime), StoreError> {
+        let reply = self.execute(key, StoreCommand::Get).await?;
+        Ok((reply.value, reply.at))
     }
 
     /// The value of a key.
@@ -349,21 +449,44 @@ impl StateStore {
         }
     }
 
-    /// Checks that the store can be used now. Queries a Redis.
+    /// Checks that the store can be used now, and that it refused no change for want
+    /// of room in the last five minutes. Queries a Redis.
     ///
     /// # Errors
     /// [`StoreUnavailable`].
     pub async fn check_available(&self) -> Result<(), StoreUnavailable> {
         match &self.backend {
-            StoreBackend::File(file) => file.check_available(),
-            StoreBackend::Memory(_) => Ok(()),
+            StoreBackend::File(file) => file.check_available()?,
+            StoreBackend::Memory(_) => {}
             StoreBackend::Redis(shared) => {
-                let probe = StoreKey::new(StoreKeyKind::Idempotency, &[b"probe"]);
-                match shared.execute(probe, StoreCommand::Get).await {
-                    Err(StoreError::Unavailable(error)) => Err(error),
-                    Ok(_) | Err(StoreError::Full | StoreError::TooLarge { .. }) => Ok(()),
+                if let Err(StoreError::Unavailable(error)) =
+                    shared.execute(probe_key(), StoreCommand::Get).await
+                {
+                    return Err(error);
                 }
             }
+        }
+        let refusal = *lock(&self.last_refusal);
+        let StoreFill {
+            pinned_bytes,
+            max_bytes,
+        } = self.fill();
+        match refusal.filter(|(at, _)| at.elapsed() < REFUSAL_REPORT_TIME) {
+            Some((_, StoreErrorReason::ShareUsed)) => Err(StoreUnavailable(format!(
+                "a caller has used its share of the change store, so its changes are refused; {pinned_bytes} of {max_bytes} bytes are used"
+            ))),
+            Some(_) => Err(StoreUnavailable(format!(
+                "the change store is full, so changes are refused; {pinned_bytes} of {max_bytes} bytes are used"
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    /// How full it was at the last command.
+    pub fn fill(&self) -> StoreFill {
+        StoreFill {
+            pinned_bytes: self.pinned_bytes.load(Relaxed),
+            max_bytes: self.max_bytes.load(Relaxed),
         }
     }
 
@@ -408,16 +531,39 @@ impl StateStore {
                 StoreBackend::Redis(shared) => shared.execute(*key, command).await,
             }
         };
-        result.inspect_err(|error| self.failure_counts.record(operation, error))
+        match &result {
+            Ok(reply) => self.pinned_bytes.store(reply.pinned_bytes, Relaxed),
+            Err(error) => {
+                let reason = error.reason();
+                self.failure_counts.record(operation, reason);
+                if matches!(error, StoreError::Full | StoreError::ShareUsed) {
+                    *lock(&self.last_refusal) = Some((Instant::now(), reason));
+                }
+            }
+        }
+        result
+    }
+}
+
+impl StoreLocation {
+    /// The most that the store there may store, in bytes.
+    fn max_bytes(&self) -> u64 {
+        match self {
+            Self::File { max_bytes, .. }
+            | Self::Memory { max_bytes }
+            | Self::Redis { max_bytes, .. } => *max_bytes,
+        }
     }
 }
 
 /// A store in memory of at most 32 MiB.
 impl Default for StateStore {
     fn default() -> Self {
+        let max_bytes = 32 << 20;
         Self::with_backend(
-            StoreBackend::Memory(MemoryStore::new(32 << 20)),
+            StoreBackend::Memory(MemoryStore::new(max_bytes)),
             Retention::default(),
+            max_bytes,
         )
     }
 }

@@ -1,8 +1,13 @@
-//! The size of a store and its limit.
+//! The size of a store, its limit, and the share of each caller.
 
-use super::key::StoreKeyKind;
+use std::collections::HashMap;
 
-/// The overhead of an entry: two keys, two rows, and the gaps between them. It
+use super::{
+    failure::StoreError,
+    key::{StoreKey, StoreOwner},
+};
+
+/// The overhead of an entry: its keys, its rows, and the gaps between them. It
 /// bounds the number of small entries.
 const ENTRY_OVERHEAD_BYTES: u64 = 256;
 
@@ -13,14 +18,17 @@ pub(super) fn entry_cost(value_bytes: usize) -> u64 {
         .saturating_add(ENTRY_OVERHEAD_BYTES)
 }
 
-/// The size of all entries and the limit, in bytes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// The size of all entries and the limit, in bytes. `command.lua` counts in the same
+/// way in Redis.
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Quota {
     pub(super) max_bytes: u64,
     /// Entries that stay until they expire.
     pinned: u64,
     /// Entries that may be evicted.
     evictable: u64,
+    /// The pinned entries of each caller. Invariant: no zeros.
+    by_owner: HashMap<StoreOwner, u64>,
 }
 
 impl Quota {
@@ -29,18 +37,35 @@ impl Quota {
             max_bytes,
             pinned: 0,
             evictable: 0,
+            by_owner: HashMap::new(),
         }
     }
 
-    /// Whether an entry of this size fits instead of the one before, if everything
+    /// Checks that an entry of this size fits instead of the one before, if everything
     /// evictable is evicted.
-    pub(super) fn fits_after_eviction(&self, kind: StoreKeyKind, before: u64, wanted: u64) -> bool {
-        let pinned = if kind.is_evictable() {
-            self.pinned
-        } else {
-            self.pinned.saturating_sub(before)
-        };
-        pinned.saturating_add(wanted) <= self.max_bytes
+    ///
+    /// A caller may use as much as it leaves free: the first one half of the store, the
+    /// next one half of the rest, and so on. So there is always room for one more caller.
+    /// What replaces an entry is not held against the share, because the end of a change
+    /// must be stored.
+    pub(super) fn check(&self, key: StoreKey, before: u64, wanted: u64) -> Result<(), StoreError> {
+        if key.kind().is_evictable() {
+            return if self.pinned.saturating_add(wanted) <= self.max_bytes {
+                Ok(())
+            } else {
+                Err(StoreError::Full)
+            };
+        }
+        let pinned = self.pinned.saturating_sub(before);
+        if pinned.saturating_add(wanted) > self.max_bytes {
+            return Err(StoreError::Full);
+        }
+        let used = key.owner().and_then(|owner| self.by_owner.get(&owner));
+        let used = used.copied().unwrap_or_default().saturating_add(wanted);
+        if before == 0 && key.owner().is_some() && used > self.max_bytes.saturating_sub(pinned) {
+            return Err(StoreError::ShareUsed);
+        }
+        Ok(())
     }
 
     /// Whether an entry of this size fits without eviction.
@@ -49,28 +74,31 @@ impl Quota {
         used.saturating_add(wanted) <= self.max_bytes
     }
 
-    pub(super) fn reserve(&mut self, kind: StoreKeyKind, cost: u64) {
-        self.reserve_class(kind.is_evictable(), cost);
+    /// The size of the entries that stay until they expire.
+    pub(super) fn pinned(&self) -> u64 {
+        self.pinned
     }
 
-    pub(super) fn reserve_class(&mut self, evictable: bool, cost: u64) {
-        self.update_class(evictable, |sum| sum.saturating_add(cost));
+    pub(super) fn reserve(&mut self, evictable: bool, owner: Option<StoreOwner>, cost: u64) {
+        self.update(evictable, owner, |sum| sum.saturating_add(cost));
     }
 
-    pub(super) fn release(&mut self, kind: StoreKeyKind, cost: u64) {
-        self.release_class(kind.is_evictable(), cost);
+    pub(super) fn release(&mut self, evictable: bool, owner: Option<StoreOwner>, cost: u64) {
+        self.update(evictable, owner, |sum| sum.saturating_sub(cost));
     }
 
-    pub(super) fn release_class(&mut self, evictable: bool, cost: u64) {
-        self.update_class(evictable, |sum| sum.saturating_sub(cost));
-    }
-
-    fn update_class(&mut self, evictable: bool, change: impl Fn(u64) -> u64) {
-        let sum = if evictable {
-            &mut self.evictable
-        } else {
-            &mut self.pinned
-        };
-        *sum = change(*sum);
+    fn update(&mut self, evictable: bool, owner: Option<StoreOwner>, change: impl Fn(u64) -> u64) {
+        if evictable {
+            self.evictable = change(self.evictable);
+            return;
+        }
+        self.pinned = change(self.pinned);
+        if let Some(owner) = owner {
+            let share = self.by_owner.entry(owner).or_default();
+            *share = change(*share);
+            if *share == 0 {
+                self.by_owner.remove(&owner);
+            }
+        }
     }
 }

@@ -26,14 +26,22 @@ const HOUR: Duration = Duration::from_hours(1);
 const PLENTY: u64 = 64 << 20;
 
 fn in_redis(url: &str) -> StoreLocation {
-    StoreLocation::Redis(RedisSettings {
+    in_redis_of(url, PLENTY)
+}
+
+fn in_redis_of(url: &str, max_bytes: u64) -> StoreLocation {
+    let settings = RedisSettings {
         url: RedisUrl::parse(url).unwrap(),
         password: None,
         tls: Arc::new(gatepost_tls::client_config(None).unwrap()),
         ca_file: None,
         timeout: Duration::from_millis(1),
         prefix: "test:".to_owned(),
-    })
+    };
+    StoreLocation::Redis {
+        settings,
+        max_bytes,
+    }
 }
 
 fn in_file(folder: &TempDir, max_bytes: u64) -> StoreLocation {
@@ -190,10 +198,8 @@ async fn expired_entries_are_absent(store: &StateStore) {
         for name in ["ends", "ends by claim", "ends by replace", "ends by take"] {
             store.put(&of(name), text("old"), ttl).await.unwrap();
         }
-        assert!(
-            begun.elapsed() > ttl || store.get(&of("ends")).await.unwrap().is_some(),
-            "{store:?}"
-        );
+        let is_there = store.get(&of("ends")).await.unwrap().is_some();
+        assert!(is_there || begun.elapsed() > ttl, "{store:?}");
     }
     // Polls until the entry has expired.
     let last = key(StoreKeyKind::Undo, "ends by take");
@@ -279,9 +285,107 @@ async fn secret_is_generated_once(store: &Arc<StateStore>) {
 }
 
 #[tokio::test]
-async fn full_store_evicts_undo_entries_and_rejects_new_entries() {
+async fn settled_entry_is_written_anew_if_the_store_forgot_it() {
+    let server = RedisServer::start();
     let folder = tempfile::tempdir().unwrap();
-    for settings in [in_memory(4 << 20), in_file(&folder, 4 << 20)] {
+    for settings in [
+        in_memory(PLENTY),
+        in_file(&folder, PLENTY),
+        in_redis(&server.url()),
+    ] {
+        let store = open(settings);
+        let key = idempotency_key("settle");
+        store
+            .put_if_absent(&key, text("begun"), HOUR)
+            .await
+            .unwrap();
+        let settle = async |value| store.settle(&key, b"begun", text(value), HOUR).await;
+        settle("done").await.unwrap();
+        assert_eq!(store.failure_counts(), []);
+        store.get_and_delete(&key).await.unwrap();
+        settle("done").await.unwrap();
+        assert_eq!(store.get(&key).await.unwrap(), Some(text("done")));
+        // Another change is not overwritten.
+        settle("done otherwise").await.unwrap();
+        assert_eq!(store.get(&key).await.unwrap(), Some(text("done")));
+        assert_eq!(
+            store.failure_counts(),
+            [(
+                StoreOperation::CompareAndSwap,
+                StoreErrorReason::Forgotten,
+                2
+            )],
+            "{store:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn one_caller_cannot_fill_the_store() {
+    let server = RedisServer::start();
+    let folder = tempfile::tempdir().unwrap();
+    let limit = 1 << 20;
+    for settings in [
+        in_memory(limit),
+        in_file(&folder, limit),
+        in_redis_of(&server.url(), limit),
+    ] {
+        let store = open(settings);
+        let of =
+            |caller: &str, number: u32| idempotency_key(&number.to_string()).owned_by(&[caller]);
+        // A key of another caller is another key in the gateway; here it is the same.
+        let fill = async |caller: &'static str, from: u32| {
+            for number in from.. {
+                let key = of(caller, number);
+                match store.put_if_absent(&key, large(10_000), HOUR).await {
+                    Ok(None) => {}
+                    Err(StoreError::ShareUsed) => return number - from,
+                    other => panic!("{other:?}"),
+                }
+            }
+            unreachable!()
+        };
+        assert_eq!(store.check_available().await, Ok(()));
+        // Half of what is free, again and again.
+        let greedy = fill("greedy", 0).await;
+        assert_eq!(greedy, 51, "{store:?}");
+        let told = store.check_available().await.unwrap_err().to_string();
+        assert!(told.contains("its share"), "{told}");
+        let others = [
+            fill("one", 1_000).await,
+            fill("two", 2_000).await,
+            fill("three", 3_000).await,
+        ];
+        assert_eq!(others, [26, 13, 6], "{store:?}");
+        // The end of a change that was begun is stored all the same.
+        store
+            .settle(&of("greedy", 0), &large(10_000), large(12_000), HOUR)
+            .await
+            .unwrap();
+        // Entries that are deleted make room for their caller.
+        for number in 0..40 {
+            let deleted = store.get_and_delete(&of("greedy", number)).await.unwrap();
+            assert!(deleted.is_some(), "{store:?}");
+        }
+        assert!(fill("greedy", 4_000).await > 0, "{store:?}");
+        let fill = store.fill();
+        assert!(
+            fill.pinned_bytes > limit / 2 && fill.pinned_bytes < limit,
+            "{fill:?}"
+        );
+        assert_eq!(fill.max_bytes, limit);
+    }
+}
+
+#[tokio::test]
+async fn full_store_evicts_undo_entries_and_rejects_new_entries() {
+    let server = RedisServer::start();
+    let folder = tempfile::tempdir().unwrap();
+    for settings in [
+        in_memory(4 << 20),
+        in_file(&folder, 4 << 20),
+        in_redis_of(&server.url(), 4 << 20),
+    ] {
         let store = open(settings);
         let name = |number: usize| number.to_string();
         let undo = |number| key(StoreKeyKind::Undo, &name(number));
@@ -335,8 +439,13 @@ async fn full_store_evicts_undo_entries_and_rejects_new_entries() {
 
 #[tokio::test]
 async fn expired_entries_free_their_quota() {
+    let server = RedisServer::start();
     let folder = tempfile::tempdir().unwrap();
-    for settings in [in_memory(2 << 20), in_file(&folder, 2 << 20)] {
+    for settings in [
+        in_memory(2 << 20),
+        in_file(&folder, 2 << 20),
+        in_redis_of(&server.url(), 2 << 20),
+    ] {
         let store = open(settings);
         let short = Duration::from_millis(30);
         for number in 0..60 {
@@ -378,6 +487,7 @@ async fn debug_output_hides_keys_and_values() {
         let result = super::StoreReply {
             value: Some(text("hunter2")),
             applied: true,
+            ..super::StoreReply::default()
         };
         let shown = format!("{shown} {store:?} {key:?} {command:?} {result:?}");
         assert!(!shown.contains("hunter"), "{shown}");
@@ -423,8 +533,9 @@ async fn reconfigure_succeeds_only_for_the_same_location() {
 #[test]
 fn errors_say_what_failed_and_what_to_do() {
     let path = || PathBuf::from("/var/lib/changes.redb");
-    let errors: [&dyn std::error::Error; 6] = [
+    let errors: [&dyn std::error::Error; 7] = [
         &StoreError::Full,
+        &StoreError::ShareUsed,
         &StoreError::TooLarge {
             size_bytes: 2_000_000,
             max_bytes: 1 << 20,
@@ -437,6 +548,7 @@ fn errors_say_what_failed_and_what_to_do() {
     let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
     insta::assert_snapshot!(texts.join("\n"), @r"
     the gateway's change store is full, so changes are refused; nothing was sent, try again in an hour and tell the administrator
+    the gateway stores as much about earlier changes of this caller as one caller may use, so changes with an `idempotency_key` or an approval are refused; nothing was sent, try again in an hour and tell the administrator
     the gateway would have to store 2000000 bytes for this change, more than its limit of 1048576; nothing was sent, make several smaller changes
     the gateway's change store is unavailable, so changes are refused; nothing was sent, try again in a minute, then tell the administrator
     /var/lib/changes.redb is damaged or is not a store file (its pages are corrupt); restore a copy, or move it away to start a new one. A new file does not know earlier changes, so a repeated change may be made twice

@@ -216,29 +216,42 @@ async fn hanging_redis_times_out_after_two_seconds() {
 #[tokio::test]
 async fn redis_user_without_del_permission_is_rejected() {
     let server = RedisServer::start();
-    let rights = "on >hunter2 ~test:* +evalsha +script|load +get +set";
+    let rights = "on >hunter2 ~test:* +evalsha +script|load +time +get +set +strlen +getrange +hmget \
+                  +hget +hset +hincrby +hdel +zadd +zrem +zscore +zrange +zrangebyscore";
     server.say(&format!("ACL SETUSER weak {rights}"));
     server.say(&format!("ACL SETUSER enough {rights} +del"));
     let of = |user: &str| {
         let url = server
             .url()
             .replace("redis://", &format!("redis://{user}@"));
-        let StoreLocation::Redis(settings) = in_redis(&url) else {
+        let StoreLocation::Redis {
+            mut settings,
+            max_bytes,
+        } = in_redis(&url)
+        else {
             panic!("{url}");
         };
-        StoreLocation::Redis(crate::redis::RedisSettings {
-            password: Some(RedisPassword::new("hunter2")),
-            ..settings
-        })
+        settings.password = Some(RedisPassword::new("hunter2"));
+        StoreLocation::Redis {
+            settings,
+            max_bytes,
+        }
     };
     assert_eq!(
         StateStore::check_location(of("enough")).await.unwrap(),
         StoreHealth::Usable
     );
-    let result = open(of("enough"))
-        .get_and_delete(&idempotency_key("x"))
-        .await;
-    assert_eq!(result.unwrap(), None);
+    let store = open(of("enough"));
+    let key = idempotency_key("x").owned_by(&["ada"]);
+    let undo = StoreKey::undo(&["x"]);
+    store.put(&undo, text("1"), HOUR).await.unwrap();
+    for _ in 0..2 {
+        let ttl = Duration::from_millis(1);
+        store.put(&key, text("1"), ttl).await.unwrap();
+        while store.get(&key).await.unwrap().is_some() {}
+    }
+    let result = store.get_and_delete(&undo).await;
+    assert_eq!(result.unwrap(), Some(text("1")));
     let weak = StateStore::check_location(of("weak")).await;
     assert!(
         matches!(
@@ -249,6 +262,72 @@ async fn redis_user_without_del_permission_is_rejected() {
         ),
         "{weak:?}"
     );
+}
+
+/// A Redis whose clock a test sets.
+fn start_with_clock(folder: &tempfile::TempDir) -> (RedisServer, impl Fn(i64)) {
+    let clock = folder.path().join("clock");
+    let set = {
+        let clock = clock.clone();
+        move |seconds: i64| {
+            let next = clock.with_extension("next");
+            std::fs::write(&next, format!("{seconds:+}")).unwrap();
+            std::fs::rename(&next, &clock).unwrap();
+        }
+    };
+    set(0);
+    let environment = [
+        (
+            "LD_PRELOAD",
+            "/usr/$LIB/faketime/libfaketimeMT.so.1:libc.so.6",
+        ),
+        ("FAKETIME_TIMESTAMP_FILE", clock.to_str().unwrap()),
+        ("FAKETIME_NO_CACHE", "1"),
+        ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
+        ("NO_FAKE_STAT", "1"),
+    ];
+    (RedisServer::start_with("--port", &[], &environment), set)
+}
+
+#[tokio::test]
+async fn clock_of_redis_that_jumps_expires_nothing_and_ages_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (server, set_clock) = start_with_clock(&folder);
+    let store = open(in_redis(&server.url()));
+    let key = idempotency_key("x");
+    store.put(&key, text("1"), HOUR).await.unwrap();
+    let begun = Instant::now();
+    let mut last = store.now().await.unwrap();
+    for seconds in [200, 90_000, -90_000, 400 * 86_400, -10, 0] {
+        set_clock(seconds);
+        let now = store.now().await.unwrap();
+        // The jump counts as ten seconds at most.
+        let step = now.saturating_since(last);
+        let most = Duration::from_secs(10) + begun.elapsed() + Duration::from_millis(2);
+        assert!(now >= last && step <= most, "{seconds}: {step:?}");
+        last = now;
+        assert_eq!(store.get(&key).await.unwrap(), Some(text("1")), "{seconds}");
+        let claimed = store.put_if_absent(&key, text("2"), HOUR).await;
+        assert_eq!(claimed.unwrap(), Some(text("1")), "{seconds}");
+    }
+}
+
+#[tokio::test]
+async fn clock_of_an_idle_store_keeps_pace() {
+    let server = RedisServer::start();
+    let store = open(in_redis(&server.url()));
+    let first = store.now().await.unwrap();
+    // Without commands, as long as two steps of the clock.
+    let reading = || {
+        let said = server.say("HGET test:changes:state clock");
+        let clock = said.lines().nth(1).unwrap();
+        crate::store::StoreTime::from_millis(clock.trim().parse().unwrap())
+    };
+    let begun = Instant::now();
+    while reading().saturating_since(first) < Duration::from_secs(12) {
+        assert!(begun.elapsed() < Duration::from_mins(2));
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }
 
 #[tokio::test]
@@ -294,16 +373,21 @@ async fn full_redis_fails_writes_until_memory_is_available() {
 }
 
 #[tokio::test]
-async fn redis_keys_are_hashed_and_expire() {
+async fn redis_keys_are_hashed_and_deleted_after_their_time() {
     let server = RedisServer::start();
     let store = open(in_redis(&server.url()));
     let key = StoreKey::new(StoreKeyKind::Approval, &[b"mara@example.com", b"hunter2"]);
-    store.put(&key, text("1"), HOUR).await.unwrap();
+    let ttl = Duration::from_millis(20);
+    store.put(&key, text("1"), ttl).await.unwrap();
     let keys = server.say("KEYS *");
     assert!(keys.contains("test:approval:"), "{keys}");
     assert!(!keys.contains("mara") && !keys.contains("hunter"), "{keys}");
-    let left = server.say(&format!("PTTL {}", key.redis_name("test:")));
-    let left = left.trim_start_matches(':').split('\r').next().unwrap();
-    let left: u64 = left.parse().unwrap();
-    assert!((3_590_000..=3_600_000).contains(&left), "{left}");
+    while store.get(&key).await.unwrap().is_some() {}
+    // Any other change deletes it.
+    store
+        .put(&idempotency_key("x"), text("1"), HOUR)
+        .await
+        .unwrap();
+    let keys = server.say("KEYS *");
+    assert!(!keys.contains("test:approval:"), "{keys}");
 }
