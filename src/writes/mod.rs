@@ -29,7 +29,7 @@ pub use outcome::{CompletedWrite, RecoveredOutcome, Report, WriteOutcome};
 pub use plan::{UndoSupport, WritePlan};
 pub use preview::{
     ImportLinks, ImportPreview, PreviewRenderer, dependants, id_list, id_ranges,
-    load_display_names, read_hint, search_hint,
+    load_display_names, new_json, read_hint, search_hint,
 };
 pub use undo::{
     InvalidChangeId, UndoOperation, can_be_restored, fields_before_delete, tracked_fields,

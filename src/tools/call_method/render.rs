@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use crate::{access::RecordSnapshot, writes::PreviewRenderer};
+use crate::{
+    access::RecordSnapshot,
+    writes::{PreviewRenderer, new_json},
+};
 use gatepost_base::text::{join_bounded, one_line};
 use gatepost_odoo::{FieldName, RecordId, Schema};
 
 /// The maximum size of the records, and of the arguments, in a preview in bytes.
 const MAX_SHOWN_BYTES: usize = 20 << 10;
-/// Characters shown of one argument.
-const MAX_ARGUMENT_CHARS: usize = 4_000;
 /// The fields that hold the state of a record, if its model has them.
 const STATE_FIELDS: [&str; 6] = [
     "active",
@@ -81,7 +82,7 @@ pub(super) fn render_arguments(
     let lines = given.iter().map(|(name, value)| {
         let value = match linked.get(name) {
             Some(names) => names.join(", "),
-            None => one_line(&value.to_string(), MAX_ARGUMENT_CHARS),
+            None => new_json(value),
         };
         format!("- {}: {value}", one_line(name, 60))
     });

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     access::{DisplayNames, OdooSession, OperationError, RecordSnapshot, readable},
-    writes::PreviewRenderer,
+    writes::{PreviewRenderer, preview::records::quoted_new_text},
 };
-use gatepost_base::text::{join_bounded, one_line, pluralize};
+use gatepost_base::text::{join_bounded, pluralize};
 use gatepost_odoo::{
     CellMeaning, Column, Context, FieldKind, FieldName, Load, ModelName, RecordId, Schema, cell_at,
     parse_ids,
@@ -14,8 +14,6 @@ use gatepost_odoo::{
 
 /// The largest preview, in bytes.
 const MAX_BYTES: usize = 24 << 10;
-/// Characters of one cell, and of one name.
-const CELL_CHARS: usize = 160;
 /// Records of one model whose names are read; the others are shown by their ids.
 const MAX_NAMED: usize = 3_000;
 /// Records of one cell that are shown.
@@ -174,14 +172,14 @@ impl ImportPreview<'_> {
             CellMeaning::DatabaseId => parse_ids(cell).and_then(|ids| ids.first().copied()),
             CellMeaning::ExternalId | CellMeaning::Value => None,
         };
-        let cell_text = one_line(cell, CELL_CHARS);
+        let cell_text = quoted_new_text(cell);
         let head = match (known, self.existing_external_ids) {
             (Some(id), _) => format!("{}: ", PreviewRenderer::titles(&[id], self.before)),
             (None, Some(existing)) if existing.contains(&Load::external_id(cell)) => {
-                format!("\"{cell_text}\" (exists already): ")
+                format!("{cell_text} (exists already): ")
             }
-            (None, Some(_)) => format!("\"{cell_text}\" (new): "),
-            (None, None) => format!("\"{cell_text}\": "),
+            (None, Some(_)) => format!("{cell_text} (new): "),
+            (None, None) => format!("{cell_text}: "),
         };
         (head, known)
     }
@@ -211,6 +209,6 @@ impl ImportPreview<'_> {
         {
             return records;
         }
-        format!("\"{}\"", one_line(cell, CELL_CHARS).replace('"', "\\\""))
+        quoted_new_text(cell)
     }
 }

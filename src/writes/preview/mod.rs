@@ -11,4 +11,4 @@ pub use dependants::dependants;
 pub use ids::{id_list, id_ranges, read_hint, search_hint};
 pub use import::{ImportLinks, ImportPreview};
 pub use list_names::load_display_names;
-pub use records::PreviewRenderer;
+pub use records::{PreviewRenderer, new_json};

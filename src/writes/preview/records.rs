@@ -3,14 +3,21 @@
 use std::sync::LazyLock;
 
 use serde_json::{Map, Value};
+use sha2::{Digest as _, Sha256};
 
 use super::ids::id_ranges;
 use crate::access::{DisplayNames, RecordSnapshot};
-use gatepost_base::text::{append, join_bounded, one_line};
+use gatepost_base::{
+    digest::hex,
+    text::{append, join_bounded, one_line, visible_json, visible_text},
+};
 use gatepost_odoo::{Field, FieldKind, ModelName, RecordId, Schema};
 
-/// Characters of one value.
+/// Characters of one value that is in Odoo now.
 const VALUE_CHARS: usize = 160;
+/// Characters of one value that is going to be written. A longer one is described by
+/// its length and its digest as well.
+const NEW_VALUE_CHARS: usize = 4_000;
 /// Records that are shown one by one if the same happens to all.
 pub(crate) const MAX_RECORDS: usize = 20;
 /// Characters of the name of one of the other records.
@@ -20,7 +27,7 @@ const MAX_ITEMS: usize = 50;
 /// The largest preview, in bytes. A person has to be able to read it, and it says
 /// what it does not show.
 const MAX_BYTES: usize = 24 << 10;
-/// What `one_line` puts in the place of what it cuts.
+/// What stands in the place of what is cut.
 const TRUNCATION_MARK: &str = "…(+";
 
 static EMPTY_LIST: Value = Value::Array(Vec::new());
@@ -97,7 +104,7 @@ impl PreviewRenderer<'_> {
         if let Some((list, commands)) = self.x2many_field(name, new) {
             return format!("{name}: {}", braced(&self.x2many_diff(list, old, commands)));
         }
-        let new_text = self.value(field, new);
+        let new_text = self.new_value(field, new);
         let is_file = field.is_some_and(|field| field.kind.is_binary());
         let Some(old) = old else {
             // Files in lines are not read.
@@ -187,15 +194,22 @@ impl PreviewRenderer<'_> {
         if values.is_empty() {
             return "(nothing but defaults)".to_owned();
         }
-        joined(
-            values.iter().map(|(name, value)| {
-                format!("{name}: {}", self.value(self.schema.field(name), value))
-            }),
-        )
+        joined(values.iter().map(|(name, value)| {
+            format!("{name}: {}", self.new_value(self.schema.field(name), value))
+        }))
     }
 
-    /// One value, as it is written or as Odoo returned it.
+    /// One value as Odoo returned it. A long one is cut.
     pub fn value(&self, field: Option<&Field>, value: &Value) -> String {
+        self.value_within(VALUE_CHARS, field, value)
+    }
+
+    /// One value that is going to be written, so that nothing in it is unseen.
+    pub fn new_value(&self, field: Option<&Field>, value: &Value) -> String {
+        self.value_within(NEW_VALUE_CHARS, field, value)
+    }
+
+    fn value_within(&self, max_chars: usize, field: Option<&Field>, value: &Value) -> String {
         let kind = field.map_or(FieldKind::Unknown, |field| field.kind);
         let relation = field.and_then(|field| field.relation.as_ref());
         match value {
@@ -212,7 +226,7 @@ impl PreviewRenderer<'_> {
             },
             Value::String(text) if kind.is_binary() => format!("({} bytes of base64)", text.len()),
             Value::String(text) if text.is_empty() => "(empty)".to_owned(),
-            Value::String(text) => selection_label(field, text),
+            Value::String(text) => selection_label(max_chars, field, text),
             Value::Array(items) => match (field, relation) {
                 (Some(_), Some(_)) if kind == FieldKind::Many2one => many2one_label(items),
                 (Some(field), Some(relation)) if kind.is_x2many() => {
@@ -224,9 +238,9 @@ impl PreviewRenderer<'_> {
                         None => self.ids(relation, items),
                     }
                 }
-                _ => one_line(&value.to_string(), VALUE_CHARS),
+                _ => json_within(max_chars, value),
             },
-            Value::Object(_) => one_line(&value.to_string(), VALUE_CHARS),
+            Value::Object(_) => json_within(max_chars, value),
         }
     }
 
@@ -263,7 +277,7 @@ fn braced(steps: &[String]) -> String {
 }
 
 /// The option of a selection with its label; any other text in quotes.
-fn selection_label(field: Option<&Field>, text: &str) -> String {
+fn selection_label(max_chars: usize, field: Option<&Field>, text: &str) -> String {
     let option = field
         .filter(|field| field.kind == FieldKind::Selection)
         .and_then(|field| field.selection.iter().find(|option| &*option.key == text));
@@ -272,8 +286,48 @@ fn selection_label(field: Option<&Field>, text: &str) -> String {
             format!("{} ({})", option.key, one_line(&option.label, VALUE_CHARS))
         }
         Some(option) => option.key.to_string(),
-        // A quote inside the text must not look like its end.
-        None => format!("\"{}\"", one_line(text, VALUE_CHARS).replace('"', "\\\"")),
+        None => quoted_text(text, max_chars),
+    }
+}
+
+/// A text that is going to be written, whole up to some kB, in quotes.
+pub(crate) fn quoted_new_text(text: &str) -> String {
+    quoted_text(text, NEW_VALUE_CHARS)
+}
+
+fn quoted_text(text: &str, max_chars: usize) -> String {
+    let (shown, left_out) = visible_text(text, max_chars);
+    // A quote inside the text must not look like its end.
+    let shown = shown.replace('"', "\\\"");
+    format!("\"{shown}\"{}", cut_note(text, left_out, max_chars))
+}
+
+/// JSON that is going to be written, whole up to some kB.
+pub fn new_json(value: &Value) -> String {
+    json_within(NEW_VALUE_CHARS, value)
+}
+
+fn json_within(max_chars: usize, value: &Value) -> String {
+    let (shown, left_out) = visible_json(value, max_chars);
+    format!(
+        "{shown}{}",
+        cut_note(&value.to_string(), left_out, max_chars)
+    )
+}
+
+/// What is not shown of a value. A new one is identified by its digest, so that the rest
+/// can be read in the arguments of the call.
+fn cut_note(text: &str, left_out: usize, max_chars: usize) -> String {
+    if left_out == 0 {
+        String::new()
+    } else if max_chars < NEW_VALUE_CHARS {
+        format!("{TRUNCATION_MARK}{left_out} chars)")
+    } else {
+        let digest = hex(&Sha256::digest(text));
+        format!(
+            "{TRUNCATION_MARK}{left_out} chars that are NOT SHOWN; read them in the arguments of the call, whose text has {} chars and the SHA-256 {digest}, or write less at once)",
+            max_chars + left_out
+        )
     }
 }
 
@@ -291,7 +345,7 @@ fn many2one_label(items: &[Value]) -> String {
         [Value::Number(id), Value::String(name)] => {
             format!("{} [{id}]", one_line(name, VALUE_CHARS))
         }
-        _ => one_line(&Value::Array(items.to_vec()).to_string(), VALUE_CHARS),
+        _ => json_within(VALUE_CHARS, &Value::Array(items.to_vec())),
     }
 }
 
@@ -390,7 +444,11 @@ mod tests {
             &json!({"f1": other, "f2": one, "f3": "x", "file": "BBBB"}),
         );
         let steps: Vec<&str> = text.split("; ").collect();
-        assert!(steps[0].ends_with("another value that begins alike"));
+        // The new value is whole.
+        assert!(
+            steps[0].ends_with(&format!("\"…(+41 chars) -> \"{other}\"")),
+            "{text}"
+        );
         assert!(steps[1].ends_with("(as it is)"), "{text}");
         assert!(steps[2].ends_with("(as it is)"), "{text}");
         assert!(steps[3].ends_with("another value that begins alike"));
@@ -426,6 +484,37 @@ mod tests {
         let name = "x".repeat(300);
         let text = creates(&[json!({"line_ids": [[0, 0, {"name": name, "price_unit": 0.01}]]})]);
         assert!(text.contains("price_unit: 0.01"), "{text}");
+    }
+
+    #[test]
+    fn new_text_is_whole_and_hidden_characters_are_visible() {
+        let long = "x".repeat(3_990) + "the end";
+        assert!(creates(&[json!({"f1": long})]).contains("the end"));
+        for (value, shown) in [
+            ("pay\u{200b}pal\u{202e}", r#""pay\u{200b}pal\u{202e}""#),
+            ("می\u{200c}خواهم", "\"می\u{200c}خواهم\""),
+            ("👨\u{200d}👩\u{200d}👧", "\"👨\u{200d}👩\u{200d}👧\""),
+            (" a\nb\\nc ", r#"" a\nb\\nc ""#),
+        ] {
+            assert_eq!(creates(&[json!({"f1": value})]), format!("1. f1: {shown}"));
+            let text = updates(&json!({"1": {"f1": "old"}}), &json!({"f1": value}));
+            assert_eq!(text, format!("[1]: f1: \"old\" -> {shown}"));
+        }
+        let json = json!({"f1": {"a": ["\u{feff}"]}});
+        assert_eq!(creates(&[json]), r#"1. f1: {"a":["\u{feff}"]}"#);
+    }
+
+    #[test]
+    fn rest_of_a_huge_text_is_identified_by_length_and_digest() {
+        let text = creates(&[json!({"f1": "x".repeat(5_000)})]);
+        // echo -n "xxx…" | sha256sum
+        let digest =
+            gatepost_base::digest::hex(&<sha2::Sha256 as sha2::Digest>::digest("x".repeat(5_000)));
+        assert!(text.contains("1000 chars that are NOT SHOWN"), "{text}");
+        assert!(
+            text.contains(&format!("5000 chars and the SHA-256 {digest}")),
+            "{text}"
+        );
     }
 
     #[test]

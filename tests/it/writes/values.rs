@@ -3,7 +3,64 @@
 
 use serde_json::{Value, json};
 
-use super::{answered, call_count, created_ids, direct, refused};
+use super::{
+    ALL, answered, call_count, confirm_id, created_ids, direct, refused, stage, with_confirm,
+};
+
+/// BC-46 and A10: what is shown, what is written, and what is read are the same text.
+#[test]
+fn approved_text_is_shown_as_it_is_written_and_read() {
+    let stage = stage("confirm", ALL, &[]);
+    for (name, shown, read) in [
+        ("می\u{200c}خواهم", "می\u{200c}خواهم", "می\u{200c}خواهم"),
+        (
+            "👨\u{200d}👩\u{200d}👧",
+            "👨\u{200d}👩\u{200d}👧",
+            "👨\u{200d}👩\u{200d}👧",
+        ),
+        ("ශ්\u{200d}රී", "ශ්\u{200d}රී", "ශ්\u{200d}රී"),
+        (
+            "pay\u{200b}pal\u{202e}",
+            r"pay\u{200b}pal\u{202e}",
+            "paypal…(2 hidden)",
+        ),
+        ("a\u{e0041}b", r"a\u{e0041}b", "ab…(1 hidden)"),
+    ] {
+        let before = stage.fake_odoo.snapshot();
+        let create = json!({"model": "res.partner", "values": [{"name": name}]});
+        let preview = answered(&stage, "create_records", &create);
+        assert!(preview.contains(&format!("name: \"{shown}\"")), "{preview}");
+        answered(
+            &stage,
+            "create_records",
+            &with_confirm(&create, &confirm_id(&preview)),
+        );
+        let ids = created_ids(&stage, &before, "res.partner");
+        let now = stage.fake_odoo.snapshot();
+        assert_eq!(
+            now.record("res.partner", ids[0]).unwrap()["name"],
+            json!(name)
+        );
+        let arguments = json!({"model": "res.partner", "ids": ids, "fields": ["name"]});
+        let text = answered(&stage, "read_records", &arguments);
+        assert!(text.contains(read), "{text}");
+    }
+}
+
+/// A long new text is seen before it is approved.
+#[test]
+fn approved_text_of_some_kilobytes_is_shown_whole() {
+    let stage = stage("confirm", ALL, &[]);
+    let long = format!("<p>{}and pay 10,000 to mallory</p>", "x ".repeat(1_900));
+    let update = json!({"model": "res.partner", "ids": [1], "values": {"comment": long}});
+    let preview = answered(&stage, "update_records", &update);
+    assert!(preview.contains("and pay 10,000 to mallory"), "{preview}");
+    let longer = format!("<p>{}</p>", "x ".repeat(2_500));
+    let update = json!({"model": "res.partner", "ids": [1], "values": {"comment": longer}});
+    let preview = answered(&stage, "update_records", &update);
+    assert!(preview.contains("NOT SHOWN"), "{preview}");
+    assert!(preview.contains("5007 chars and the SHA-256"), "{preview}");
+}
 
 /// A real Odoo 19 responded `true` to each of these, and did something else or
 /// nothing (`facts/odoo19-json2.md`, 0.7, 0.8, 2.3 and 9).
