@@ -43,6 +43,27 @@ impl WriteAuthorizer<'_> {
             }
             // Another field holds the model, and Odoo does not say which.
             FieldClass::UntypedId if !unrestricted() => return Err(untyped().into()),
+            // Odoo does not say what JSON means.
+            FieldClass::Document if field.kind == FieldKind::Json => {
+                let parsed = value.as_str().map(serde_json::from_str::<Value>);
+                let parsed = parsed.and_then(Result::ok);
+                let value = parsed.as_ref().unwrap_or(value);
+                if let Some(accounts) = analytic_accounts(field, value) {
+                    let accounts = accounts.ok_or_else(refused)?;
+                    let model = ModelName::known("account.analytic.account");
+                    return if accounts.is_empty() || self.may_read(&model, &accounts)? {
+                        Ok(())
+                    } else {
+                        Err(refused().into())
+                    };
+                }
+                return if json_may_contain_record_id(value) && !unrestricted() {
+                    Err(untyped().into())
+                } else {
+                    Ok(())
+                };
+            }
+            FieldClass::Unknown if !unrestricted() => return Err(untyped().into()),
             // Odoo does not compare the type that a client gives a property with
             // its definition.
             FieldClass::Document | FieldClass::Properties
@@ -205,6 +226,33 @@ impl WriteAuthorizer<'_> {
             self.authorize_access(relation, *operation, ids)?;
         }
         Ok(())
+    }
+}
+
+/// The accounts among which an `analytic_distribution` divides an amount: its members are
+/// named by IDs with commas, such as `{"7,12": 50.0}`, and one by `__update__` (Odoo 19,
+/// `addons/analytic/models/analytic_mixin.py`). `None` for other fields; `Some(None)` if
+/// a name cannot be read.
+fn analytic_accounts(field: &Field, value: &Value) -> Option<Option<Vec<RecordId>>> {
+    let is_distribution = field.name.as_str() == "analytic_distribution";
+    let members = value.as_object().filter(|_| is_distribution)?;
+    let names = members.keys().filter(|name| *name != "__update__");
+    let ids = names.flat_map(|name| name.split(','));
+    let ids = ids.map(|id| RecordId::try_from(id.trim().parse::<i64>().ok()?).ok());
+    Some(ids.collect())
+}
+
+/// Whether JSON holds a value or a name that may be the id of a record.
+fn json_may_contain_record_id(value: &Value) -> bool {
+    let has_digit = |text: &str| text.bytes().any(|byte| byte.is_ascii_digit());
+    match value {
+        Value::Array(values) => values.iter().any(json_may_contain_record_id),
+        Value::Bool(_) | Value::Null => false,
+        Value::Number(_) => true,
+        Value::Object(members) => members
+            .iter()
+            .any(|(name, value)| has_digit(name) || json_may_contain_record_id(value)),
+        Value::String(text) => has_digit(text),
     }
 }
 

@@ -12,6 +12,7 @@ use super::{
 };
 use gatepost_odoo::{
     ArgumentName, Call, Domain, FieldName, FieldPath, MethodName, ModelName, Operation, RecordId,
+    Schema,
 };
 
 const READ: Operation = Operation::Read;
@@ -132,6 +133,77 @@ fn number_in_properties_requires_unrestricted_read_access() {
         json!(false),
     ] {
         assert!(write(some(), value.clone()).is_ok(), "{value}");
+    }
+}
+
+#[test]
+fn json_links_only_records_that_the_caller_may_read() {
+    let fields = json!({
+        "id": {"type": "integer"},
+        "name": {"type": "char"},
+        "analytic_distribution": {"type": "json"},
+        "settings": {"type": "json"},
+        "novelty": {"type": "hologram"},
+    });
+    let schema = |fields: &Value| Schema::parse(fields.to_string().as_bytes()).unwrap();
+    let facts = || {
+        let mut facts = PolicyFacts::default();
+        facts.add_schema(name("account.move.line"), schema(&fields));
+        let account = json!({"id": {"type": "integer"}, "name": {"type": "char"}});
+        facts.add_schema(name("account.analytic.account"), schema(&account));
+        facts
+    };
+    let lines = || rule("*", "account.move.line", &[READ, WRITE]);
+    let write = |rules: &[Rule], values: Value, finds: bool| {
+        let values = values.as_object().unwrap().clone();
+        let call = Call::write(name("account.move.line"), &[], values);
+        permit_with_search_results(rules, &call, facts(), |_| finds)
+    };
+    let distribution = json!({"analytic_distribution": {"7,8": 50.0, "__update__": ["x"]}});
+    let as_text = json!({"analytic_distribution": "{\"7,8\": 50.0}"});
+    let some = Rule {
+        domain: Domain::parse(&json!([["name", "=", "ours"]])).unwrap(),
+        ..rule("*", "account.analytic.account", &[READ])
+    };
+    let all = rule("*", "account.analytic.account", &[READ]);
+    for values in [&distribution, &as_text] {
+        let refused = write(&[lines()], values.clone(), true);
+        assert!(
+            matches!(refused, Err(Forbidden::Linking { .. })),
+            "{refused:?}"
+        );
+        let refused = write(&[lines(), some.clone()], values.clone(), false);
+        assert!(
+            matches!(refused, Err(Forbidden::Linking { .. })),
+            "{refused:?}"
+        );
+        assert_eq!(
+            write(&[lines(), some.clone()], values.clone(), true),
+            Ok(())
+        );
+        assert_eq!(write(&[lines(), all.clone()], values.clone(), true), Ok(()));
+    }
+    let unreadable = json!({"analytic_distribution": {"seven": 1}});
+    assert!(write(&[rule("*", "*", &[READ, WRITE])], unreadable, true).is_err());
+    for values in [
+        json!({"settings": {"7": "x"}}),
+        json!({"settings": {"a": [7]}}),
+        json!({"settings": {"a": "res.partner,7"}}),
+        json!({"novelty": "x"}),
+    ] {
+        let refused = write(&[lines()], values.clone(), true);
+        assert!(
+            matches!(refused, Err(Forbidden::LinkingUntyped { .. })),
+            "{values}: {refused:?}"
+        );
+        let everything = rule("*", "*", &[READ, WRITE]);
+        assert_eq!(write(&[everything], values, true), Ok(()));
+    }
+    for values in [
+        json!({"settings": {"color": "red", "bold": true}}),
+        json!({"settings": false}),
+    ] {
+        assert_eq!(write(&[lines()], values, true), Ok(()));
     }
 }
 
