@@ -123,6 +123,7 @@ impl OdooSession<'_> {
         F: Future<Output = T> + Send,
         T: Send + 'static,
     {
+        self.in_flight_writes.check_caller(self.caller)?;
         let call = authorized.call;
         let (client, key) = self.account()?.client_and_key();
         let audit_record = self.start_audit(call.get(), false, before).await?;

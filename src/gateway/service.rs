@@ -72,6 +72,8 @@ impl Gateway {
         self.authenticator.standings = old.authenticator.standings.clone();
         self.pending_elicitations = Arc::clone(&old.pending_elicitations);
         self.in_flight_writes = Arc::clone(&old.in_flight_writes);
+        self.in_flight_writes
+            .set_keys(self.authenticator.keyring.clone());
         self.generation = old.generation.wrapping_add(1);
         self
     }

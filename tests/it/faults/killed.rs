@@ -12,12 +12,13 @@ use std::{
     time::Duration,
 };
 
+use gatepost_identity::{ApiKey, update_keys_file};
 use odoo_sim::FaultPoint;
 use serde_json::{Value, json};
 
 use super::{
     configuration,
-    process::{GatewayProcess, read_calls, verify_journal, wait_until},
+    process::{GatewayProcess, new_key, read_calls, verify_journal, wait_until},
 };
 use crate::test_gateway::{start_fake_odoo, tool_call};
 
@@ -135,4 +136,51 @@ fn write_is_neither_repeated_nor_lost_when_gateway_is_killed() {
         assert!(!records.is_empty());
         drop(verify_journal(folder.path()));
     }
+}
+
+#[test]
+fn write_is_not_sent_if_its_api_key_is_revoked_meanwhile() {
+    let (company, odoo) = start_fake_odoo();
+    let before = company.snapshot();
+    let folder = tempfile::tempdir().unwrap();
+    let more = "[instances.other]\nwrites = \"direct\"\nservice_key_writes = true\n";
+    let text = configuration(&odoo, &odoo, "")
+        .replacen("[instances.other]\n", more, 1)
+        .replacen(
+            r#"[{ models = ["*"] }]"#,
+            r#"[{ models = ["*"], operations = ["read", "create"] }]"#,
+            1,
+        );
+    let [revoked, other] = [(); 2].map(|()| new_key(folder.path(), "reader", None));
+    let gateway = GatewayProcess::start(folder.path(), &text);
+    let create = |key: &str, name: &str| {
+        let arguments = json!({"model": "res.partner", "values": [{"name": name}]});
+        let bearer = format!("Authorization: Bearer {key}");
+        let message = tool_call("create_records", &arguments);
+        let answer = gateway.post("/other/mcp", &[&bearer], &message);
+        answer.tool_result()
+    };
+    // While the call is prepared.
+    let held = company.hold_call("res.partner/fields_get", FaultPoint::BeforeCall);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    thread::scope(|threads| {
+        let call = threads.spawn(|| create(&revoked, "Revoked"));
+        runtime.block_on(held.wait_until_reached());
+        update_keys_file(&folder.path().join("keys.toml"), |keys| {
+            let key = ApiKey::parse(&revoked).unwrap();
+            keys.revoke(key.id(), jiff::Timestamp::now()).unwrap();
+        })
+        .unwrap();
+        gateway.reload(&text);
+        held.release();
+        let (text, failed) = call.join().unwrap();
+        assert!(failed && text.contains("was revoked"), "{text}");
+    });
+    let partners = company.snapshot().ids("res.partner");
+    assert_eq!(partners, before.ids("res.partner"));
+    let (text, failed) = create(&other, "Not revoked");
+    assert!(!failed, "{text}");
+    gateway.stop_and_read_calls();
 }
