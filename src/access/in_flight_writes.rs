@@ -11,6 +11,7 @@ use gatepost_identity::{ApiKeyStore, Caller, CallerKind};
 
 /// Counts the writes that were sent to Odoo and have not finished, whether or
 /// not their client still waits: the process must not exit before they finish.
+///
 /// Survives a reload, and knows which API keys it revoked.
 #[derive(Debug, Default)]
 pub struct InFlightWrites {

@@ -92,9 +92,11 @@ pub fn has_visible_text(text: &str) -> bool {
     MarkedChars::of(text).any(|(char, is_hidden)| !is_hidden && !char.is_whitespace())
 }
 
-/// A text on one line in which a reader sees all that is in it, for what is going to be
-/// written: hidden characters, line ends and backslashes become escapes, `\u{200b}`.
-/// Returns also the number of characters that are left out, after `max_chars`.
+/// A text on one line in which a reader sees all that is in it.
+///
+/// For what is going to be written: hidden characters, line ends and backslashes become
+/// escapes, `\u{200b}`. Returns also the number of characters that are left out, after
+/// `max_chars`.
 pub fn visible_text(text: &str, max_chars: usize) -> (String, usize) {
     let mut line = String::with_capacity(text.len().min(max_chars) + 8);
     let mut chars = MarkedChars::of(text);
@@ -376,7 +378,7 @@ mod tests {
         assert_eq!(line, "a\\nb");
         line.clear();
         append_html_line(&mut line, &format!("<p>é{}", "<b>".repeat(20_000)), 160);
-        assert_eq!(line, "é…(+41062 bytes of HTML)");
+        assert_eq!(line, "é…(+41061 bytes of HTML)");
     }
 
     #[test]

@@ -48,8 +48,10 @@ impl WriteAuthorizer<'_> {
                 let parsed = value.as_str().map(serde_json::from_str::<Value>);
                 let parsed = parsed.and_then(Result::ok);
                 let value = parsed.as_ref().unwrap_or(value);
-                if let Some(accounts) = analytic_accounts(field, value) {
-                    let accounts = accounts.ok_or_else(refused)?;
+                if field.name.as_str() == "analytic_distribution"
+                    && let Some(members) = value.as_object()
+                {
+                    let accounts = analytic_accounts(members).ok_or_else(refused)?;
                     let model = ModelName::known("account.analytic.account");
                     return if accounts.is_empty() || self.may_read(&model, &accounts)? {
                         Ok(())
@@ -231,15 +233,12 @@ impl WriteAuthorizer<'_> {
 
 /// The accounts among which an `analytic_distribution` divides an amount: its members are
 /// named by IDs with commas, such as `{"7,12": 50.0}`, and one by `__update__` (Odoo 19,
-/// `addons/analytic/models/analytic_mixin.py`). `None` for other fields; `Some(None)` if
-/// a name cannot be read.
-fn analytic_accounts(field: &Field, value: &Value) -> Option<Option<Vec<RecordId>>> {
-    let is_distribution = field.name.as_str() == "analytic_distribution";
-    let members = value.as_object().filter(|_| is_distribution)?;
+/// `addons/analytic/models/analytic_mixin.py`). `None` if a name cannot be read.
+fn analytic_accounts(members: &Map<String, Value>) -> Option<Vec<RecordId>> {
     let names = members.keys().filter(|name| *name != "__update__");
     let ids = names.flat_map(|name| name.split(','));
     let ids = ids.map(|id| RecordId::try_from(id.trim().parse::<i64>().ok()?).ok());
-    Some(ids.collect())
+    ids.collect()
 }
 
 /// Whether JSON holds a value or a name that may be the id of a record.

@@ -532,7 +532,7 @@ pub(super) fn orders() -> PolicyFacts {
             }),
         ),
     ] {
-        let schema = gatepost_odoo::Schema::parse(fields.to_string().as_bytes()).unwrap();
+        let schema = Schema::parse(fields.to_string().as_bytes()).unwrap();
         schemas.add_schema(name(model), schema);
     }
     schemas

@@ -153,6 +153,6 @@ impl fmt::Debug for StoreReply {
         f.debug_struct("StoreReply")
             .field("found_bytes", &self.value.as_ref().map(Bytes::len))
             .field("applied", &self.applied)
-            .finish()
+            .finish_non_exhaustive()
     }
 }

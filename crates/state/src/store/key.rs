@@ -15,7 +15,7 @@ pub struct StoreKey {
 
 /// The caller on whose share an entry counts: the beginning of a digest.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub(super) struct StoreOwner(pub(super) [u8; StoreOwner::BYTES]);
+pub(super) struct StoreOwner(pub(super) [u8; Self::BYTES]);
 
 gatepost_base::words! {
     /// The kind of an entry.

@@ -230,10 +230,12 @@ fn parse_reply(value: Value) -> Option<Result<StoreReply, StoreError>> {
     else {
         return None;
     };
-    let value = match found {
-        Value::Nil => None,
-        Value::BulkString(found) => Some(found.into()),
-        _ => return None,
+    let value = if let Value::BulkString(found) = found {
+        Some(found.into())
+    } else if found == Value::Nil {
+        None
+    } else {
+        return None;
     };
     let reply = StoreReply {
         value,

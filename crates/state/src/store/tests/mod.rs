@@ -335,15 +335,15 @@ async fn one_caller_cannot_fill_the_store() {
             |caller: &str, number: u32| idempotency_key(&number.to_string()).owned_by(&[caller]);
         // A key of another caller is another key in the gateway; here it is the same.
         let fill = async |caller: &'static str, from: u32| {
-            for number in from.. {
+            let mut number = from;
+            loop {
                 let key = of(caller, number);
                 match store.put_if_absent(&key, large(10_000), HOUR).await {
-                    Ok(None) => {}
-                    Err(StoreError::ShareUsed) => return number - from,
+                    Ok(None) => number += 1,
+                    Err(StoreError::ShareUsed) => break number - from,
                     other => panic!("{other:?}"),
                 }
             }
-            unreachable!()
         };
         assert_eq!(store.check_available().await, Ok(()));
         // Half of what is free, again and again.
