@@ -1,12 +1,14 @@
 //! The error table: how each failed request is answered, logged and counted.
 
+use std::time::Duration;
+
 use http::{StatusCode, header};
 use serde_json::{Value, json};
 
 use super::{HttpResponse, Unauthenticated};
 use crate::telemetry::{ErrorSource, RequestLog, RpcErrorType};
 use gatepost_identity::{AmbiguousCredential, BearerError, Challenge, ProviderUnavailable};
-use gatepost_mcp::{ProtocolEra, ProtocolError, RequestId, Revision};
+use gatepost_mcp::{ProtocolEra, ProtocolError, RequestId};
 use gatepost_policy::Forbidden;
 use gatepost_state::limits::RateLimited;
 
@@ -56,6 +58,11 @@ pub enum RequestError {
     /// The URL has a token in its query.
     #[error("send the token in the `Authorization` header, never in the URL")]
     TokenInQuery(Box<str>),
+    /// Too many requests are in flight. Holds whose they are.
+    #[error(
+        "too many requests {0} are in flight; send this one again when another has been answered"
+    )]
+    TooManyInFlight(&'static str),
     /// The caller is not authenticated. Holds the challenge.
     #[error("{0}")]
     Unauthenticated(Unauthenticated, Box<str>),
@@ -193,6 +200,9 @@ impl RequestError {
             Self::TokenInQuery(challenge) => failed
                 .text(S::BAD_REQUEST, Client, "token_in_query")
                 .with_challenge(challenge),
+            Self::TooManyInFlight(_) => failed
+                .text(S::TOO_MANY_REQUESTS, Client, "too_many_in_flight")
+                .with_retry_after(Duration::from_secs(1)),
             Self::Unauthenticated(why, challenge) => {
                 let status = match why {
                     // RFC 6750 section 3.1, `invalid_request`.
@@ -260,8 +270,11 @@ fn protocol_error_row(error: &ProtocolError) -> (StatusCode, Option<Value>, &'st
         }
         ProtocolError::MissingMeta(_) => (S::BAD_REQUEST, None, "missing_meta"),
         ProtocolError::ParseError(_) => (S::BAD_REQUEST, None, "not_json"),
-        ProtocolError::UnsupportedVersion { requested } => {
-            let supported = Revision::STATELESS.map(Revision::as_str);
+        ProtocolError::UnsupportedVersion {
+            requested,
+            supported,
+        } => {
+            let supported: Vec<_> = supported.iter().map(|one| one.as_str()).collect();
             let data = json!({ "supported": supported, "requested": requested });
             (S::BAD_REQUEST, Some(data), "unsupported_version")
         }
@@ -278,7 +291,7 @@ mod tests {
         AmbiguousCredential, ApiKeyError, BearerError, Challenge, CredentialSource, ProviderError,
         ProviderUnavailable, TokenRejected,
     };
-    use gatepost_mcp::{ProtocolEra, ProtocolError, RequestId};
+    use gatepost_mcp::{ProtocolEra, ProtocolError, RequestId, Revision};
     use gatepost_policy::Forbidden;
     use gatepost_state::limits::{LimitScope, RateLimited};
 
@@ -313,6 +326,7 @@ mod tests {
             ProtocolError::MethodNotFound("nope".to_owned(), ProtocolEra::Stateless).into(),
             ProtocolError::UnsupportedVersion {
                 requested: "1999-01-01".to_owned(),
+                supported: &Revision::ALL,
             }
             .into(),
             RequestError::AddressRateLimited(RateLimited::Exceeded {

@@ -54,6 +54,7 @@ pub(super) fn check_notification(transport: &Transport) -> Result<(), ProtocolEr
 fn unsupported(version: &str) -> ProtocolError {
     ProtocolError::UnsupportedVersion {
         requested: version.chars().take(40).collect(),
+        supported: &Revision::ALL,
     }
 }
 

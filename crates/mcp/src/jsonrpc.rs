@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, fmt};
 
-use serde::{Deserialize, Deserializer, Serialize, de};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, ser};
 use serde_json::value::RawValue;
 
 /// A JSON-RPC message with unparsed parts.
@@ -37,54 +37,88 @@ pub(super) fn present<'de: 'a, 'a, D: Deserializer<'de>>(
     <&RawValue>::deserialize(deserializer).map(Some)
 }
 
-/// The id of a request: text or a whole number, never null (MCP, base protocol,
-/// "Requests"). The response repeats it exactly.
-#[derive(Clone, PartialEq, Eq, Hash, Serialize)]
-#[serde(untagged)]
+/// The longest text of an id in bytes, and the most characters of a number. The id
+/// is repeated in the response and kept while the request is in flight.
+const MAX_ID_BYTES: usize = 256;
+
+/// The id of a request: a text of at most 256 bytes or a whole number of at most as
+/// many characters, never null (MCP, base protocol, "Requests"). The response
+/// repeats it exactly.
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub enum RequestId {
     /// A whole number.
     Number(i64),
-    /// A whole number beyond `i64`.
-    Large(u64),
     /// A text.
     Text(Box<str>),
+    /// Any other whole number as it was written: one beyond `i64`, or with a fraction
+    /// or an exponent, such as `1.0`.
+    Written(Box<str>),
+}
+
+impl RequestId {
+    /// Parses an id.
+    ///
+    /// # Errors
+    /// What an id must be.
+    pub fn parse(id: &RawValue) -> Result<Self, &'static str> {
+        const FORM: &str = "`id` must be a text of at most 256 bytes or a whole number";
+        if let Some(text) = json_string(id) {
+            return (text.len() <= MAX_ID_BYTES)
+                .then(|| Self::Text(text.into()))
+                .ok_or(FORM);
+        }
+        let written = id.get();
+        if written.len() > MAX_ID_BYTES || !is_whole_number(written) {
+            return Err(FORM);
+        }
+        // The longest form that is not changed by parsing it.
+        Ok(match written.parse() {
+            Ok(number) if written != "-0" => Self::Number(number),
+            Ok(_) | Err(_) => Self::Written(written.into()),
+        })
+    }
+}
+
+/// Whether valid JSON is a number without a fractional part.
+fn is_whole_number(json: &str) -> bool {
+    let unsigned = json.strip_prefix('-').unwrap_or(json);
+    if !unsigned.starts_with(|first: char| first.is_ascii_digit()) {
+        return false;
+    }
+    let (mantissa, exponent) = unsigned.split_once(['e', 'E']).unwrap_or((unsigned, "0"));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits = format!("{whole}{fraction}");
+    let significant = digits.trim_end_matches('0');
+    if significant.is_empty() {
+        return true;
+    }
+    // A number that overflows is far beyond the few digits of an id.
+    let Ok(exponent) = exponent.parse::<i64>() else {
+        return !exponent.starts_with('-');
+    };
+    let length = |text: &str| i64::try_from(text.len()).unwrap_or(i64::MAX);
+    let zeros = length(&digits).saturating_sub(length(significant));
+    exponent.saturating_add(zeros) >= length(fraction)
+}
+
+impl Serialize for RequestId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Number(number) => number.serialize(serializer),
+            Self::Text(text) => text.serialize(serializer),
+            Self::Written(number) => RawValue::from_string(number.to_string())
+                .map_err(ser::Error::custom)?
+                .serialize(serializer),
+        }
+    }
 }
 
 impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Number(number) => number.fmt(f),
-            Self::Large(number) => number.fmt(f),
-            Self::Text(text) => text.fmt(f),
+            Self::Text(text) | Self::Written(text) => text.fmt(f),
         }
-    }
-}
-
-impl<'de> Deserialize<'de> for RequestId {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-
-        impl de::Visitor<'_> for Visitor {
-            type Value = RequestId;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a text or a whole number")
-            }
-
-            fn visit_i64<E>(self, number: i64) -> Result<RequestId, E> {
-                Ok(RequestId::Number(number))
-            }
-
-            fn visit_u64<E>(self, number: u64) -> Result<RequestId, E> {
-                Ok(i64::try_from(number).map_or(RequestId::Large(number), RequestId::Number))
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<RequestId, E> {
-                Ok(RequestId::Text(text.into()))
-            }
-        }
-
-        deserializer.deserialize_any(Visitor)
     }
 }
 
@@ -92,8 +126,8 @@ impl fmt::Debug for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Number(number) => number.fmt(f),
-            Self::Large(number) => number.fmt(f),
             Self::Text(text) => text.fmt(f),
+            Self::Written(number) => f.write_str(number),
         }
     }
 }
@@ -112,4 +146,61 @@ pub(super) fn json_string(raw: &RawValue) -> Option<Cow<'_, str>> {
 pub(super) fn parse_object<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Option<T> {
     let is_object = raw.get().starts_with('{');
     is_object.then(|| serde_json::from_str(raw.get()).ok())?
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::value::RawValue;
+
+    use super::RequestId;
+
+    fn parse(json: &str) -> Result<RequestId, &'static str> {
+        RequestId::parse(&RawValue::from_string(json.to_owned()).unwrap())
+    }
+
+    #[test]
+    fn any_whole_number_is_an_id_and_is_repeated_exactly() {
+        for id in [
+            "0",
+            "-0",
+            "-7",
+            "9223372036854775807",
+            "9223372036854775808",
+            "18446744073709551616",
+            "-123456789012345678901234567890",
+            "10.0",
+            "1.50e1",
+            "1e3",
+            "100e-2",
+            "0.0",
+            "0e-9",
+            "1E+2",
+            "1e99999999999999999999",
+            "\"\"",
+            "\"a\"",
+        ] {
+            let parsed = parse(id).unwrap_or_else(|_| panic!("{id}"));
+            assert_eq!(serde_json::to_string(&parsed).unwrap(), id);
+        }
+    }
+
+    #[test]
+    fn what_is_no_whole_number_or_too_long_is_no_id() {
+        let long_text = format!("\"{}\"", "x".repeat(257));
+        let long_number = "1".repeat(257);
+        for id in [
+            "1.5",
+            "15e-1",
+            "0.1",
+            "1e-99999999999999999999",
+            "null",
+            "true",
+            "[1]",
+            "{}",
+            &long_text,
+            &long_number,
+        ] {
+            parse(id).unwrap_err();
+        }
+    }
 }

@@ -138,7 +138,7 @@ fn parse_envelope(body: &[u8]) -> Result<Envelope<'_>, ProtocolError> {
 impl<'a> Envelope<'a> {
     /// The id, if it can be parsed, for the response to an invalid message.
     pub fn readable_id(&self) -> Option<RequestId> {
-        self.id.and_then(|raw| serde_json::from_str(raw.get()).ok())
+        self.id.and_then(|raw| RequestId::parse(raw).ok())
     }
 
     /// Classifies the message, resolves its revision and checks that the header
@@ -175,9 +175,8 @@ impl<'a> Envelope<'a> {
                 params: self.params,
             });
         };
-        let id = serde_json::from_str(raw_id.get()).map_err(|error| {
-            ProtocolError::InvalidRequest(format!("`id` must be a text or a whole number: {error}"))
-        })?;
+        let id = RequestId::parse(raw_id)
+            .map_err(|form| ProtocolError::InvalidRequest(form.to_owned()))?;
         let params = Params::parse(self.params)?;
         let claim = params.meta()?.version;
         let revision = match claim {

@@ -133,7 +133,7 @@ impl<'a> Params<'a> {
 
     /// The request that a notification cancels.
     pub fn cancelled_request(&self) -> Option<RequestId> {
-        serde_json::from_str(self.request_id?.get()).ok()
+        RequestId::parse(self.request_id?).ok()
     }
 
     /// The name of the tool.

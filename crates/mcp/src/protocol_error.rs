@@ -1,6 +1,6 @@
 //! Errors of the protocol.
 
-use super::ProtocolEra;
+use super::{ProtocolEra, Revision};
 
 /// A message that violates the protocol. `Display` is the message of the JSON-RPC
 /// error.
@@ -33,6 +33,8 @@ pub enum ProtocolError {
     UnsupportedVersion {
         /// The requested revision, truncated.
         requested: String,
+        /// Those that a request of its form can name.
+        supported: &'static [Revision],
     },
 }
 

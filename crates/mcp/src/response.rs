@@ -99,8 +99,20 @@ pub fn error_response(
     if let (Some(data), Some(error)) = (data, error.as_object_mut()) {
         error.insert("data".to_owned(), data);
     }
-    let response = json!({ "jsonrpc": "2.0", "id": id, "error": error });
-    response.to_string().into()
+    #[derive(Serialize)]
+    struct JsonRpcError<'a> {
+        jsonrpc: &'static str,
+        id: Option<&'a RequestId>,
+        error: Value,
+    }
+
+    // Not a `Value`, which would round an id that is a large number.
+    let response = JsonRpcError {
+        jsonrpc: "2.0",
+        id,
+        error,
+    };
+    serde_json::to_vec(&response).unwrap_or_default().into()
 }
 
 /// A notification of progress (MCP, utilities, "Progress").

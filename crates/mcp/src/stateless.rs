@@ -31,12 +31,14 @@ pub(super) fn resolve_revision(
         ));
     }
     if let Transport::Http(headers) = transport {
-        check_header("MCP-Protocol-Version", headers.version.as_deref(), &claim)?;
+        let version = headers.version_like(&claim);
+        check_header("MCP-Protocol-Version", version, &claim)?;
     }
     let revision = Revision::parse(&claim)
         .filter(|revision| Revision::STATELESS.contains(revision))
         .ok_or_else(|| ProtocolError::UnsupportedVersion {
             requested: claim.chars().take(40).collect(),
+            supported: &Revision::STATELESS,
         })?;
     if let Transport::Http(headers) = transport {
         check_header("Mcp-Method", headers.method.as_deref(), method)?;

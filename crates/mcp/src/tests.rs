@@ -10,6 +10,7 @@ fn http(version: Option<&str>, method: Option<&str>, name: Option<&str>) -> Tran
         version: version.map(str::to_owned),
         method: method.map(str::to_owned),
         name: name.map(str::to_owned),
+        ..McpHeaders::default()
     })
 }
 
