@@ -4,6 +4,7 @@
 //! A tool gets an [`OdooSession`] and nothing else, so the policy decides on
 //! each of its calls, the client's limits apply, and the call is counted.
 
+mod active_keys;
 mod argument_summary;
 mod audit_records;
 mod authorization;
@@ -25,6 +26,7 @@ pub(crate) mod tests;
 mod tolerant_read;
 mod user_profile;
 
+pub use active_keys::ActiveKeys;
 pub use argument_summary::ArgumentSummary;
 pub use context::ContextRequest;
 pub use display_names::DisplayNames;

@@ -126,6 +126,8 @@ impl OdooSession<'_> {
         self.in_flight_writes.check_caller(self.caller)?;
         let call = authorized.call;
         let (client, key) = self.account()?.client_and_key();
+        // Now, because a person may have been asked since the call began.
+        self.active_keys.allow(self.caller)?;
         let audit_record = self.start_audit(call.get(), false, before).await?;
         let target = format!("{} on {}", call.get().method(), call.get().model());
         self.report_progress(|| format!("Asking Odoo: {target}"));

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 
 use super::{
-    InFlightWrites, Instance, OdooAccount, OdooUser, OperationError, ProgressReporter,
+    ActiveKeys, InFlightWrites, Instance, OdooAccount, OdooUser, OperationError, ProgressReporter,
     error::NoneIfFault,
 };
 use crate::{
@@ -42,6 +42,8 @@ pub struct OdooSession<'a> {
     pub store: &'a Arc<StateStore>,
     /// The writes sent to Odoo that have not finished.
     pub in_flight_writes: &'a Arc<InFlightWrites>,
+    /// The API keys that may write now.
+    pub active_keys: &'a ActiveKeys,
 }
 
 impl OdooSession<'_> {

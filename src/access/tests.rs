@@ -4,14 +4,14 @@ use std::{collections::BTreeMap, fs, sync::Arc, time::Duration};
 
 use serde_json::Map;
 
-use super::{Instance, InstanceSettings, OdooSession, OperationError};
+use super::{ActiveKeys, Instance, InstanceSettings, OdooSession, OperationError};
 use crate::audit::{Client, Journal, JournalSettings, JournalSummary, RequestAudit, Rotation};
 use crate::elicitation::Elicitation;
 use gatepost_base::{CredentialName, InstanceName, RoleName, Subject, TraceId};
-use gatepost_identity::{Caller, CallerKind};
+use gatepost_identity::{ApiKey, ApiKeyStore, Caller, CallerKind, StoredKey};
 use gatepost_odoo::{Call, Domain, MethodName, ModelName, Operation, RecordId};
 use gatepost_odoo_client::CallStats;
-use gatepost_odoo_client::{ApiKey, OdooClient, OdooClientSettings};
+use gatepost_odoo_client::{ApiKey as OdooKey, OdooClient, OdooClientSettings};
 use gatepost_policy::{Pattern, Policy, Role, Rule, WriteMode};
 
 const OPERATIONS: [Operation; 5] = [
@@ -43,9 +43,9 @@ pub(crate) fn instance(service_key_writes: bool) -> Instance {
         write_mode: WriteMode::Direct,
         name: InstanceName::try_from("production").unwrap(),
         client: OdooClient::new(link).unwrap(),
-        service_key: ApiKey::new("service"),
+        service_key: OdooKey::new("service"),
         service_key_may_write: service_key_writes,
-        credentials: BTreeMap::from([(credential("sales"), ApiKey::new("sales"))]),
+        credentials: BTreeMap::from([(credential("sales"), OdooKey::new("sales"))]),
         web_url: "http://127.0.0.1:9".into(),
         schema_ttl: Duration::from_secs(1),
     })
@@ -63,6 +63,27 @@ async fn attempt_call(
 
 /// The same, with an audit journal.
 async fn attempt_audited_call(
+    instance: &Instance,
+    credential: Option<CredentialName>,
+    effect: Operation,
+    trail: &RequestAudit,
+) -> (OperationError, u32) {
+    let caller = (CallerKind::User, "ada");
+    attempt_call_of(
+        caller,
+        &ActiveKeys::default(),
+        instance,
+        credential,
+        effect,
+        trail,
+    )
+    .await
+}
+
+/// The same, of this caller, with the keys that are active when it writes.
+async fn attempt_call_of(
+    (kind, subject): (CallerKind, &'static str),
+    active_keys: &ActiveKeys,
     instance: &Instance,
     credential: Option<CredentialName>,
     effect: Operation,
@@ -86,8 +107,8 @@ async fn attempt_audited_call(
     )]));
     let caller = Caller {
         issuer: "gatepost".to_owned(),
-        kind: CallerKind::ApiKey,
-        subject: Subject::verified("ada"),
+        kind,
+        subject: Subject::verified(subject),
         name: None,
         roles: vec![role],
         credential,
@@ -103,6 +124,7 @@ async fn attempt_audited_call(
         elicitation: Elicitation::ConfirmToken,
         store: &Arc::default(),
         in_flight_writes: &Arc::default(),
+        active_keys,
     };
     let model = ModelName::try_from("res.partner").unwrap();
     let ids = [RecordId::try_from(7).unwrap()];
@@ -226,4 +248,41 @@ async fn write_is_audited_before_and_after_and_not_sent_without_audit() {
     let lines = outcomes();
     assert_eq!(lines.len(), 1 + 4 + 1, "{lines:?}");
     assert!(lines.contains(&"forbidden Some(\"unaudited\")".to_owned()));
+}
+
+#[tokio::test]
+async fn write_of_a_key_that_was_revoked_meanwhile_is_not_sent() {
+    let key = ApiKey::generate().unwrap();
+    let stored = StoredKey {
+        id: key.id().clone(),
+        hash: key.hash(),
+        name: "laptop".to_owned(),
+        roles: vec![RoleName::try_from("all").unwrap()],
+        created: jiff::Timestamp::UNIX_EPOCH,
+        expires: None,
+        revoked: None,
+    };
+    let mut keys = ApiKeyStore::default();
+    keys.add(stored);
+    let active = ActiveKeys::new(Some(keys.clone()));
+    let subject: &'static str = key.id().as_str().to_owned().leak();
+    let caller = (CallerKind::ApiKey, subject);
+    let instance = instance(true);
+    let attempt = async |effect| {
+        let trail = RequestAudit::disabled();
+        attempt_call_of(caller, &active, &instance, None, effect, &trail).await
+    };
+    let (denied, sent) = attempt(Operation::Write).await;
+    assert!(matches!(denied, OperationError::Call(_)), "{denied}");
+    assert_eq!(sent, 1);
+    // The configuration of the call is the old one.
+    keys.revoke(key.id(), jiff::Timestamp::UNIX_EPOCH).unwrap();
+    for newer in [ActiveKeys::new(Some(keys)), ActiveKeys::default()] {
+        active.replace(&newer);
+        for effect in OPERATIONS.into_iter().filter(|effect| !effect.is_read()) {
+            let (denied, sent) = attempt(effect).await;
+            assert!(matches!(denied, OperationError::NotApproved(_)), "{denied}");
+            assert_eq!(sent, 0);
+        }
+    }
 }

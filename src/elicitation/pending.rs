@@ -178,6 +178,25 @@ impl PendingElicitations {
         }
     }
 
+    /// Ends the waiting calls of these callers, whose permissions have changed.
+    pub fn end_of(&self, changed: impl Fn(&Caller) -> bool) {
+        let mut table = lock(&self.0);
+        let taken: Vec<PendingCall> = table
+            .pending
+            .extract_if(|_, waiting| changed(&waiting.owner.caller))
+            .map(|(_, waiting)| waiting)
+            .collect();
+        drop(table);
+        for waiting in taken {
+            // Fails if the call has just ended.
+            drop(
+                waiting
+                    .response_sender
+                    .send(Err(ElicitationError::PermissionsChanged)),
+            );
+        }
+    }
+
     /// Ends all waiting calls and rejects new ones, because the process is about
     /// to exit.
     pub fn close(&self) {
@@ -468,5 +487,18 @@ mod tests {
         }
         assert_eq!(registry.pending_count(), 1);
         drop(question);
+    }
+
+    #[tokio::test]
+    async fn questions_of_revoked_callers_end_and_others_stay() {
+        let registry = PendingElicitations::default();
+        let mut asked = registry.register(owner("ada", "one"), None).unwrap();
+        let _other = registry.register(owner("bob", "one"), None).unwrap();
+        registry.end_of(|caller| caller.subject.as_str() == "ada");
+        assert!(matches!(
+            asked.response().await,
+            Err(ElicitationError::PermissionsChanged)
+        ));
+        assert_eq!(registry.pending_count(), 1);
     }
 }

@@ -15,7 +15,7 @@ use super::{
     x2many_list::list_commands,
 };
 use crate::{
-    access::{OdooSession, RecordSnapshot, tests::instance},
+    access::{ActiveKeys, OdooSession, RecordSnapshot, tests::instance},
     audit::RequestAudit,
     elicitation::Elicitation,
 };
@@ -435,7 +435,7 @@ async fn reserve_twice(first_age: Duration) -> [bool; 3] {
     let (first, second) = (&first, &second);
     let caller = Caller {
         issuer: "gatepost".to_owned(),
-        kind: CallerKind::ApiKey,
+        kind: CallerKind::User,
         subject: Subject::verified("ada"),
         name: None,
         roles: Vec::new(),
@@ -451,6 +451,7 @@ async fn reserve_twice(first_age: Duration) -> [bool; 3] {
         elicitation: Elicitation::ConfirmToken,
         store: &store,
         in_flight_writes: &Arc::default(),
+        active_keys: &ActiveKeys::default(),
     };
     let entry = serde_json::to_vec(&update_entry(json!({"phone": "1"}), None)).unwrap();
     let key = change_key(&access, CHANGE);
