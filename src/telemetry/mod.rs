@@ -27,7 +27,7 @@ pub use request_log::RequestLog;
 pub use token_lookup::TokenLookup;
 pub use traces::{TraceSettings, TracingError};
 
-use self::traces::Traces;
+use self::{logging::Repetitions, traces::Traces};
 use gatepost_base::TraceId;
 
 /// The metrics and traces of one process. A reload does not change their
@@ -36,6 +36,8 @@ use gatepost_base::TraceId;
 pub struct Telemetry {
     /// The metrics.
     pub metrics: Metrics,
+    /// The refused requests that have no log line of their own.
+    pub(crate) repetitions: Repetitions,
     traces: Option<Traces>,
 }
 
@@ -52,7 +54,11 @@ impl Telemetry {
     pub fn with_tracing(settings: TraceSettings) -> Result<Self, TracingError> {
         let metrics = Metrics::new();
         let traces = Some(Traces::start(settings, metrics.clone())?);
-        Ok(Self { metrics, traces })
+        Ok(Self {
+            metrics,
+            repetitions: Repetitions::default(),
+            traces,
+        })
     }
 
     /// Whether a trace that starts with this request is exported; `None` if no

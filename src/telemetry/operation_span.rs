@@ -62,7 +62,7 @@ pub struct SpanContext {
 impl SpanContext {
     /// The span of the request with this id. The trace context in the message
     /// takes precedence over that in the HTTP header fields. `sampling` is
-    /// whether a trace that starts here is exported; `None` if no traces are.
+    /// whether this request may be exported; `None` if none is.
     pub(crate) fn for_request(
         request: TraceId,
         message: Option<&TraceContext>,
@@ -75,7 +75,8 @@ impl SpanContext {
                 context: parent.child(),
                 parent: Some(parent.span_id()),
                 link,
-                sampled: sampling.is_some() && parent.is_sampled(),
+                // A client's flag alone would let it fill the collector.
+                sampled: sampling == Some(true) && parent.is_sampled(),
             });
         }
         // The trace has the id of the request, so that the log leads to it.
@@ -131,7 +132,9 @@ mod tests {
                 .unwrap()
                 .sampled
         };
-        assert!(is_sampled(true, Some(true)) && is_sampled(true, Some(false)));
+        assert!(is_sampled(true, Some(true)));
+        // The configured ratio holds whatever a client asks for.
+        assert!(!is_sampled(true, Some(false)));
         assert!(!is_sampled(false, Some(true)));
         assert!(!is_sampled(true, None));
     }

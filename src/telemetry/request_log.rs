@@ -1,6 +1,6 @@
 //! Everything logged, measured and traced about one request.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use super::{ErrorSource, RpcErrorType, RpcOperation, SpanContext, TokenLookup};
 use gatepost_base::{InstanceName, Subject, TraceContext, TraceId};
@@ -18,6 +18,8 @@ const MAX_LOGGED_ID_CHARS: usize = 64;
 pub struct RequestLog {
     /// Gatepost's id for the request.
     pub request_id: TraceId,
+    /// The address that the request came from, as far as that is known.
+    pub client_address: Option<IpAddr>,
     /// The instance that the request is for.
     pub instance: Option<InstanceName>,
     /// The authenticated caller.
@@ -64,6 +66,7 @@ impl RequestLog {
     pub fn new(request_id: TraceId) -> Self {
         Self {
             request_id,
+            client_address: None,
             instance: None,
             caller: None,
             token_lookup: None,

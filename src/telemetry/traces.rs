@@ -35,7 +35,7 @@ const MAX_BACKOFF: Duration = Duration::from_secs(30);
 pub struct TraceSettings {
     /// The collector.
     pub collector: CollectorSettings,
-    /// The share of the traces that start here, from 0 to 1.
+    /// The share of requests whose spans may be exported, from 0 to 1.
     pub sample_ratio: f64,
     /// Whether spans name the caller.
     pub include_caller: bool,
@@ -97,8 +97,8 @@ impl Traces {
         })
     }
 
-    /// Whether a trace that starts with this request is exported. The id decides, so
-    /// that all replicas agree.
+    /// Whether the spans of this request may be exported. Its id decides, which no
+    /// client can choose.
     pub(super) fn is_sampled(&self, request: TraceId) -> bool {
         let [.., a, b, c, d] = request.to_bytes();
         let drawn = f64::from(u32::from_be_bytes([a, b, c, d])) / f64::from(u32::MAX);

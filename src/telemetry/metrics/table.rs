@@ -81,6 +81,9 @@ metrics! {
     /// Rate limit decisions, by decision and by where it was made.
     gatepost_limit_decisions_total: Counter(dimension: LimitScope, outcome: LimitOutcome, store: LimitStore);
 
+    /// Log lines that were dropped because standard error was not read fast enough.
+    gatepost_log_lines_dropped_total: Counter<Sampled>();
+
     /// Calls to Odoo in flight.
     gatepost_odoo_calls_in_flight: Gauge<Sampled>(instance: &InstanceName);
 

@@ -151,6 +151,7 @@ fn all_metrics() -> String {
             metrics.gatepost_audit_up().set(1);
             metrics.gatepost_ledger_bytes("file").set(2);
             metrics.gatepost_ledger_limit_bytes("file").set(3);
+            metrics.gatepost_log_lines_dropped_total().inc();
             metrics.gatepost_ledger_up("file").set(1);
             metrics
                 .gatepost_ledger_failures_total(

@@ -1,24 +1,41 @@
 //! The log on stderr: text on a terminal, JSON otherwise.
 
+mod queue;
+mod repetition;
+
 use std::{
-    io::{IsTerminal, stderr},
+    io::{self, IsTerminal, stderr},
     panic,
+    time::Duration,
 };
 
 use tracing::error;
 use tracing_subscriber::{EnvFilter, filter::ParseError, fmt, layer::SubscriberExt};
+
+use self::queue::LogQueue;
+pub(crate) use self::repetition::Repetitions;
 
 /// Directives that apply unless the filter names the same targets: Pingora and
 /// the HTTP/2 library log whatever strangers send to a port as errors.
 const DEFAULT_DIRECTIVES: &str = "pingora_core=warn,pingora_core::services=off,pingora_core::protocols=off,\
                      pingora_core::apps=off,h2=warn,rustls=warn";
 
-/// An invalid log filter.
+/// Why the log cannot start.
 #[derive(Debug, thiserror::Error)]
-#[error("`{filter}` is not a log filter; write a level such as `info`, or `info,gatepost=debug`")]
-pub struct InvalidFilter {
-    filter: String,
-    source: ParseError,
+pub enum LoggingError {
+    /// The log filter is invalid.
+    #[error(
+        "`{filter}` is not a log filter; write a level such as `info`, or `info,gatepost=debug`"
+    )]
+    InvalidFilter {
+        /// The filter.
+        filter: String,
+        /// Why it is invalid.
+        source: ParseError,
+    },
+    /// The thread that writes the log cannot be started.
+    #[error("the thread that writes the log cannot be started: {0}")]
+    Thread(#[from] io::Error),
 }
 
 /// Starts the log of this process, which also gets panics.
@@ -27,13 +44,16 @@ pub struct InvalidFilter {
 /// [`tracing_subscriber::EnvFilter`] parses. Does nothing if a log was started
 /// before, as in tests.
 ///
+/// A thread of its own writes the lines, so that no request waits for a reader of
+/// stderr that stalls; [`dropped_lines`] counts those that find no room in its queue.
+///
 /// # Errors
-/// [`InvalidFilter`].
-pub fn start(filter: &str) -> Result<(), InvalidFilter> {
+/// [`LoggingError`].
+pub fn start(filter: &str) -> Result<(), LoggingError> {
     let filter = parse(filter)?;
     let registry = tracing_subscriber::registry().with(filter);
     // Standard output belongs to the stdio transport.
-    let layer = fmt::layer().with_writer(stderr);
+    let layer = fmt::layer().with_writer(LogQueue::start(stderr())?);
     let started = if stderr().is_terminal() {
         install(registry.with(layer.with_target(false)))
     } else {
@@ -48,11 +68,23 @@ pub fn start(filter: &str) -> Result<(), InvalidFilter> {
     Ok(())
 }
 
-fn parse(filter: &str) -> Result<EnvFilter, InvalidFilter> {
+/// Waits until the lines logged so far are written, but not longer than `within`.
+pub fn flush(within: Duration) {
+    queue::flush(within);
+}
+
+/// How many lines found no room in the queue since the start.
+pub fn dropped_lines() -> u64 {
+    queue::dropped_lines()
+}
+
+fn parse(filter: &str) -> Result<EnvFilter, LoggingError> {
     // The later of two directives for one target wins.
-    EnvFilter::try_new(format!("{DEFAULT_DIRECTIVES},{filter}")).map_err(|source| InvalidFilter {
-        filter: filter.to_owned(),
-        source,
+    EnvFilter::try_new(format!("{DEFAULT_DIRECTIVES},{filter}")).map_err(|source| {
+        LoggingError::InvalidFilter {
+            filter: filter.to_owned(),
+            source,
+        }
     })
 }
 
