@@ -18,6 +18,9 @@ pub struct Admin {
     #[serde(deserialize_with = "address_or_off")]
     #[schemars(schema_with = "schema::address_or_off")]
     pub listen: Option<SocketAddr>,
+    /// Host names accepted besides addresses, names without a dot and those under
+    /// `.internal`, `.local` and `.svc`, such as `metrics.example.com`.
+    pub allowed_hosts: Vec<String>,
 }
 
 /// An address, or `None` for an empty text because TOML has no null.

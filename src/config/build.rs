@@ -6,7 +6,9 @@ use super::{Grant, Instance, Provider, Redis, ValidConfig};
 use crate::{
     access::{self, InstanceSettings},
     audit::{self, Journal},
-    gateway::{Authenticator, Endpoint, Gateway, RegistrationFacade, Routes, TokenPolicy},
+    gateway::{
+        Authenticator, Endpoint, Gateway, InFlightLimits, RegistrationFacade, Routes, TokenPolicy,
+    },
     telemetry::{CollectorSettings, Telemetry, TraceSettings, TracingError},
 };
 use gatepost_base::{InstanceName, ProviderName, Subject};
@@ -57,6 +59,10 @@ pub enum BuildError {
     /// The trusted certificates for an identity provider.
     #[error("`providers.{0}.ca_file`: {1}")]
     Untrusted(ProviderName, #[source] TlsSetupError),
+}
+
+fn as_count(limit: u32) -> usize {
+    usize::try_from(limit).unwrap_or(usize::MAX)
 }
 
 type Providers = BTreeMap<ProviderName, Arc<gatepost_identity::Provider>>;
@@ -195,6 +201,13 @@ impl ValidConfig {
             state_store: Arc::default(),
             pending_elicitations: Arc::default(),
             in_flight_writes: Arc::default(),
+            active_keys: Arc::new(access::ActiveKeys::new(self.secrets.keyring.clone())),
+            in_flight: Arc::default(),
+            in_flight_limits: InFlightLimits {
+                per_caller: as_count(config.limits.caller_in_flight),
+                per_address: as_count(config.limits.address_in_flight),
+                body_bytes: config.server.max_bodies_bytes,
+            },
             generation: 0,
             elicitation_timeout: config.changes.elicitation_timeout(),
         })

@@ -61,6 +61,10 @@ limits! {
         address_per_minute = 6_000, at most 1_000_000;
         /// How many of them at once.
         address_burst = 1_000, at most 1_000_000;
+        /// Requests with a token from one client address that are in flight at once.
+        address_in_flight = 512, at most 1_000_000;
+        /// Requests of one caller that are in flight at once.
+        caller_in_flight = 128, at most 1_000_000;
         /// Rejected tokens from one client address, per minute. A request without a
         /// token does not count.
         failed_logins_per_minute = 60, at most 100_000;

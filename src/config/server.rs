@@ -42,6 +42,12 @@ pub struct Server {
     #[default(1 << 20)]
     #[schemars(range(min = 1_024, max = 1_073_741_824))]
     pub max_body_bytes: usize,
+    /// The memory for the bodies of all requests in flight, in bytes, of which one
+    /// caller and one address get a quarter: at least four times `max_body_bytes`.
+    /// Default 64 MiB.
+    #[default(64 << 20)]
+    #[schemars(range(min = 65_536, max = 1_099_511_627_776_u64))]
+    pub max_bodies_bytes: usize,
     /// The largest request head, in bytes. Default 16 KiB.
     #[default(16 << 10)]
     #[schemars(range(min = 1_024, max = 1_048_576))]
@@ -72,10 +78,16 @@ pub struct Server {
     #[default(30_000)]
     #[schemars(range(min = 0, max = 3_600_000))]
     pub drain_timeout_ms: u64,
-    /// Concurrent connections; more wait in the kernel's queue. Default 10,000.
+    /// Concurrent connections, or as many as the limit on open files allows. With
+    /// more, those that wait longest for a request are closed. Default 10,000.
     #[default(10_000)]
     #[schemars(range(min = 1, max = 1_000_000))]
     pub max_connections: usize,
+    /// Concurrent connections from one address, which never gets more than three
+    /// quarters of all; not for `trusted_proxies`. Default 2,000.
+    #[default(2_000)]
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub max_connections_per_address: usize,
 }
 
 /// The certificate of the listeners; both files are reloaded when they change.

@@ -24,6 +24,13 @@ impl ConfigChecker<'_> {
                 );
             }
         }
+        if server.max_bodies_bytes / 4 < server.max_body_bytes {
+            self.error(
+                path!["server", "max_bodies_bytes"],
+                "a caller gets a quarter of it, which is less than `server.max_body_bytes`, so the largest bodies would always be refused",
+                Some(&format!("write at least {}", server.max_body_bytes.saturating_mul(4))),
+            );
+        }
         if let Some(tls) = &server.tls {
             let (certificate, key) = (
                 path!["server", "tls", "certificate_file"],

@@ -173,7 +173,7 @@ fn rate_limited(wait: Duration) -> RateLimited {
 }
 
 /// The address, or the /64 network for IPv6: customers get at least that much.
-pub(super) fn network_of(address: IpAddr) -> IpAddr {
+pub fn network_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64))),
         v4 @ IpAddr::V4(_) => v4,
