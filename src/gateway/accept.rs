@@ -8,7 +8,8 @@ use super::{
     client_address::client_address,
     cors,
     endpoint::EndpointRoute,
-    public_endpoints,
+    in_flight::InFlightRequest,
+    landing_page, public_endpoints,
     request_context::{RequestContext, Target},
     router::{PublicRoute, Route},
 };
@@ -69,6 +70,7 @@ impl Gateway {
             accepts_event_stream: true,
             requires_event_stream: false,
             max_body_bytes: self.max_body_bytes,
+            in_flight: InFlightRequest::default(),
             target: Target::Mcp(Box::new(RequestContext {
                 route: self.routes.named(instance)?,
                 caller: self.authenticator.local_caller(&self.policy, instance),
@@ -86,11 +88,24 @@ impl Gateway {
         log: &mut RequestLog,
     ) -> Result<HeadOutcome, RequestError> {
         let now = Now::read();
+        log.client_address = client_address(head.peer, &head.headers, &self.trusted_proxies);
         log.parent_context = trace_context(&head.headers);
         cors::check_host(head, &self.routes)?;
-        let (route, methods) = self
-            .route(head.host.as_deref(), &head.path)
-            .ok_or(RequestError::NoRoute)?;
+        let found = self.route(head.host.as_deref(), &head.path);
+        if landing_page::is_wanted(head) {
+            match &found {
+                Some((Route::Mcp(route), _)) => {
+                    let page = landing_page::response(Some(route), &head.path);
+                    return Ok(HeadOutcome::Respond(page));
+                }
+                None if head.path == "/" => {
+                    let page = landing_page::response(None, &head.path);
+                    return Ok(HeadOutcome::Respond(page));
+                }
+                Some((Route::Public(_), _)) | None => {}
+            }
+        }
+        let (route, methods) = found.ok_or(RequestError::NoRoute)?;
         match route {
             Route::Mcp(route) => self.check_mcp_head(route, methods, head, now, log).await,
             Route::Public(route) => self.check_public_head(route, methods, head, now).await,
@@ -120,7 +135,7 @@ impl Gateway {
             return Err(RequestError::TokenInQuery(challenge));
         }
         let bearer = Bearer::from_headers(&head.headers);
-        let client = client_address(head.peer, &head.headers, &self.trusted_proxies);
+        let client = log.client_address;
         let allows_anonymous = cors::is_direct_local_request(head);
         // Before authentication: a token costs a signature check or a call to a provider.
         if self.authenticator.requires_check(&bearer) {
@@ -128,6 +143,8 @@ impl Gateway {
                 .check_address(client, now.monotonic, &mut log.rate_limit_checks)
                 .await?;
         }
+        // Before authentication too, which may wait for a provider.
+        let mut in_flight = self.in_flight.start(client, self.in_flight_limits)?;
         // Before the method: the first request of mcp-remote is a bare GET that expects a challenge.
         let authenticated = self
             .authenticator
@@ -142,6 +159,7 @@ impl Gateway {
             .await
             .map_err(|why| self.unauthenticated(&route, why))?;
         log.caller = Some(authenticated.caller.subject.clone());
+        in_flight.authenticated(&authenticated.caller)?;
         self.authorize_instance(&route, &authenticated)?;
         let caller =
             self.with_odoo_credential(authenticated.caller, &authenticated.credentials, instance)?;
@@ -160,6 +178,7 @@ impl Gateway {
             accepts_event_stream: accepts.event_stream,
             requires_event_stream: !accepts.json,
             max_body_bytes: self.max_body_bytes,
+            in_flight,
             target: Target::Mcp(Box::new(RequestContext {
                 caller,
                 token: authenticated.token,
@@ -198,6 +217,7 @@ impl Gateway {
                     accepts_event_stream: false,
                     requires_event_stream: false,
                     max_body_bytes: MAX_REGISTRATION_BYTES,
+                    in_flight: self.in_flight.start(client, self.in_flight_limits)?,
                     target: Target::Registration(facade),
                     cors_headers: cors_headers.into(),
                 })));

@@ -99,7 +99,8 @@ pub(super) fn any_origin_header() -> [(HeaderName, HeaderValue); 1] {
     [(header::ACCESS_CONTROL_ALLOW_ORIGIN, any)]
 }
 
-fn without_port(authority: &str) -> &str {
+/// The host of an authority.
+pub(crate) fn without_port(authority: &str) -> &str {
     match authority.rsplit_once(':') {
         Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
         _ => authority,

@@ -19,6 +19,8 @@ mod elicitation_response;
 mod endpoint;
 mod error_response;
 mod head;
+mod in_flight;
+mod landing_page;
 mod public_endpoints;
 mod request_context;
 mod response;
@@ -30,10 +32,13 @@ mod state_metrics;
 mod tests;
 mod tool_call;
 
+pub(crate) use cors::without_port;
+
 pub use authentication::{Authenticator, Unauthenticated};
 pub use endpoint::{Endpoint, TokenPolicy};
 pub use error_response::RequestError;
 pub use head::Head;
+pub use in_flight::{InFlightLimits, InFlightRequests, TooManyBodies};
 pub use public_endpoints::RegistrationFacade;
 pub use request_context::AcceptedRequest;
 pub use response::HttpResponse;

@@ -4,7 +4,12 @@ use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};
 
-use super::{RegistrationFacade, authentication::AuthenticatedToken, endpoint::EndpointRoute};
+use super::{
+    RegistrationFacade,
+    authentication::AuthenticatedToken,
+    endpoint::EndpointRoute,
+    in_flight::{InFlightRequest, TooManyBodies},
+};
 use crate::access::Instance;
 use gatepost_identity::Caller;
 use gatepost_mcp::{Session, Transport};
@@ -18,9 +23,21 @@ pub struct AcceptedRequest {
     pub requires_event_stream: bool,
     /// The largest body that may be read, in bytes.
     pub max_body_bytes: usize,
+    /// Counts it, and the bytes of its body.
+    pub(super) in_flight: InFlightRequest,
     pub(super) target: Target,
     /// Added to whatever is answered.
     pub(super) cors_headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl AcceptedRequest {
+    /// Takes room for more bytes of the body, until the request is dropped.
+    ///
+    /// # Errors
+    /// [`TooManyBodies`].
+    pub fn reserve_body(&self, bytes: usize) -> Result<(), TooManyBodies> {
+        self.in_flight.reserve_body(bytes)
+    }
 }
 
 /// What the body of an accepted request is for.

@@ -7,9 +7,12 @@ use futures_util::future::{join_all, join4};
 use ipnet::IpNet;
 use tokio::sync::mpsc;
 
-use super::{authentication::Authenticator, public_endpoints::RegistrationFacade, routes::Routes};
+use super::{
+    InFlightLimits, InFlightRequests, authentication::Authenticator,
+    public_endpoints::RegistrationFacade, routes::Routes,
+};
 use crate::{
-    access::{InFlightWrites, Instance, OdooSession},
+    access::{ActiveKeys, InFlightWrites, Instance, OdooSession},
     audit::{Journal, RequestAudit},
     elicitation::{Elicitation, PendingElicitations},
     telemetry::Readiness,
@@ -49,6 +52,13 @@ pub struct Gateway {
     pub pending_elicitations: Arc<PendingElicitations>,
     /// Writes that were sent to Odoo. They survive a reload.
     pub in_flight_writes: Arc<InFlightWrites>,
+    /// The API keys of the current configuration, also for calls that began with
+    /// this one.
+    pub active_keys: Arc<ActiveKeys>,
+    /// The requests in flight. They survive a reload.
+    pub in_flight: Arc<InFlightRequests>,
+    /// How many of them there may be.
+    pub in_flight_limits: InFlightLimits,
     /// How many configurations came before this one, in this process.
     pub generation: u64,
     /// How long a person may take to answer a question.
@@ -61,7 +71,8 @@ pub type ServerMessages = mpsc::Sender<Bytes>;
 
 impl Gateway {
     /// This gateway as the successor of another one: used allowances stay used,
-    /// and pending questions can still be answered.
+    /// and pending questions can still be answered, except those of callers whose
+    /// API key is not active any more.
     #[must_use]
     pub fn with_state_of(mut self, old: &Self) -> Self {
         self.limits = self.limits.with_state_of(&old.limits);
@@ -72,8 +83,12 @@ impl Gateway {
         self.authenticator.standings = old.authenticator.standings.clone();
         self.pending_elicitations = Arc::clone(&old.pending_elicitations);
         self.in_flight_writes = Arc::clone(&old.in_flight_writes);
-        self.in_flight_writes
-            .set_keys(self.authenticator.keyring.clone());
+        self.in_flight = Arc::clone(&old.in_flight);
+        old.active_keys.replace(&self.active_keys);
+        self.active_keys = Arc::clone(&old.active_keys);
+        // A question of a caller who was revoked meanwhile has no use.
+        self.pending_elicitations
+            .end_of(|caller| !self.active_keys.is_active(caller));
         self.generation = old.generation.wrapping_add(1);
         self
     }
@@ -165,6 +180,7 @@ impl Gateway {
             elicitation: Elicitation::ConfirmToken,
             store: &self.state_store,
             in_flight_writes: &self.in_flight_writes,
+            active_keys: &self.active_keys,
         }
     }
 }
