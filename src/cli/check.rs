@@ -5,8 +5,11 @@ use std::path::PathBuf;
 use clap::Args;
 use jiff::Timestamp;
 
-use super::{CliError, check_live, terminal};
-use crate::config::{ConfigError, Sources, ValidConfig, load};
+use super::{CliError, check_live, serve::connection_places, terminal};
+use crate::{
+    config::{ConfigError, Sources, ValidConfig, load},
+    edge::DescriptorLimit,
+};
 use gatepost_base::text::pluralize;
 
 #[derive(Debug, Args)]
@@ -43,7 +46,12 @@ pub(super) fn run(check: &Check) -> Result<(), CliError> {
     let sources = Sources::new(check.config.clone());
     let checked = load(&sources)?;
     print_warnings(&checked.warnings);
-    terminal::print(&summary(&sources, &checked, Timestamp::now()))?;
+    terminal::print(&summary(
+        &sources,
+        &checked,
+        DescriptorLimit::possible(),
+        Timestamp::now(),
+    ))?;
     if check.live {
         return check_live::run_live_checks(&sources, &checked, check.token);
     }
@@ -58,7 +66,12 @@ pub(super) fn print_warnings(warnings: &[ConfigError]) {
 }
 
 /// The configuration in a few lines.
-fn summary(sources: &Sources, checked: &ValidConfig, now: Timestamp) -> String {
+fn summary(
+    sources: &Sources,
+    checked: &ValidConfig,
+    descriptors: DescriptorLimit,
+    now: Timestamp,
+) -> String {
     let config = &checked.config;
     let file = sources.file.as_ref().map_or_else(
         || "the environment".to_owned(),
@@ -72,6 +85,14 @@ fn summary(sources: &Sources, checked: &ValidConfig, now: Timestamp) -> String {
         .map(ToString::to_string)
         .collect();
     lines.push(format!("  listen     {}", listen.join(", ")));
+    let places = connection_places(config, descriptors);
+    if places < config.server.max_connections {
+        lines.push(format!(
+            "  limit      {places} connections instead of the {} of `server.max_connections`, because a process may open only {} files here; raise that limit (systemd: LimitNOFILE=, containers: --ulimit nofile=)",
+            config.server.max_connections,
+            descriptors.as_u64()
+        ));
+    }
     for (name, instance) in &config.instances {
         let database = instance.database.as_deref().unwrap_or("the only database");
         lines.push(format!(

@@ -53,7 +53,7 @@ pub(super) fn run(demo: &Demo) -> Result<(), CliError> {
     let company = DemoServer::open(demo.odoo_listen)?;
     let checked = company.configuration(&demo.listen.to_string())?;
     let gateway = build_gateway(&checked)?;
-    let edge = open_listeners(&checked, &gateway)?;
+    let edge = open_listeners(&checked, &gateway, checked.config.server.max_connections)?;
     let address = edge.addresses().first().copied().unwrap_or(demo.listen);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)

@@ -20,11 +20,16 @@ mod stdio;
 mod terminal;
 mod version;
 
-use std::{ffi::OsString, process::ExitCode};
+use std::{ffi::OsString, process::ExitCode, time::Duration};
 
 use clap::{Parser, Subcommand};
 
+use crate::telemetry::logging;
 use error::CliError;
+
+/// How long the last log lines may take, so that a reader of standard error that
+/// stalls does not keep the process.
+const LOG_FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The command line; a command is required.
 #[derive(Debug, Parser)]
@@ -112,6 +117,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Audit(audit) => audit::run(audit),
         Command::Healthcheck(healthcheck) => healthcheck::run(healthcheck),
     };
+    logging::flush(LOG_FLUSH_TIMEOUT);
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

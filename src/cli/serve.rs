@@ -8,8 +8,8 @@ use tracing::{error, info, warn};
 
 use super::{CliError, check::print_warnings};
 use crate::{
-    config::{Sources, ValidConfig, load},
-    edge::Edge,
+    config::{self, Config, Sources, ValidConfig, load},
+    edge::{DescriptorLimit, Edge},
     gateway::Gateway,
     telemetry::{self, Telemetry},
 };
@@ -44,7 +44,21 @@ pub(super) fn run(serve: &Serve) -> Result<(), CliError> {
         .map_err(|error| CliError::UnusableConfig(error.to_string()))?;
     print_warnings(&checked.warnings);
     let gateway = build_gateway(&checked)?;
-    let edge = open_listeners(&checked, &gateway)?;
+    let descriptors = DescriptorLimit::raise().unwrap_or_else(|error| {
+        warn!(%error, "Failed to raise the limit on open files");
+        DescriptorLimit::current()
+    });
+    let wanted = checked.config.server.max_connections;
+    let places = connection_places(&checked.config, descriptors);
+    if places < wanted {
+        warn!(
+            max_connections = wanted,
+            connections = places,
+            open_files = descriptors.as_u64(),
+            "Lowered the number of connections because this process may not open enough files"
+        );
+    }
+    let edge = open_listeners(&checked, &gateway, places)?;
     if let Some(role) = &checked.config.server.anonymous_role {
         warn!(role.name = %role, "Allowed unauthenticated access from this machine");
     }
@@ -53,6 +67,16 @@ pub(super) fn run(serve: &Serve) -> Result<(), CliError> {
     close_stores(&gateway.load());
     info!("Stopped");
     Ok(())
+}
+
+/// How many connections of clients this process can have beside its connections to
+/// Odoo and everything else, at most `server.max_connections`.
+pub(super) fn connection_places(config: &Config, descriptors: DescriptorLimit) -> usize {
+    let instances = config.instances.values();
+    let calls = instances
+        .map(|instance| instance.max_in_flight)
+        .fold(0, usize::saturating_add);
+    descriptors.connection_places(config.server.max_connections, calls)
 }
 
 /// Builds the gateway, in a cell that a reload swaps.
@@ -82,17 +106,21 @@ pub(super) fn close_stores(gateway: &Gateway) {
     }
 }
 
-/// Opens the listeners.
+/// Opens the listeners, for this many connections.
 ///
 /// # Errors
 /// If one cannot be opened.
 pub(super) fn open_listeners(
     checked: &ValidConfig,
     gateway: &Arc<ArcSwap<Gateway>>,
+    places: usize,
 ) -> Result<Edge, CliError> {
     let config = &checked.config;
     Edge::open(
-        &config.server,
+        &config::Server {
+            max_connections: places,
+            ..config.server.clone()
+        },
         &config.admin,
         gateway,
         &build_telemetry(checked)?,
@@ -106,6 +134,10 @@ fn reload(sources: &Sources, gateway: &ArcSwap<Gateway>) {
     let built = load(sources)
         .map_err(|errors| errors.to_string())
         .and_then(|checked| {
+            // As at the start; an emptied keys file locks everyone out, for example.
+            for warning in &checked.warnings {
+                warn!(%warning, "Found a questionable setting while reloading the configuration");
+            }
             let built = checked.rebuild(&gateway.load());
             built.map_err(|error| error.to_string())
         });

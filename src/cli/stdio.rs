@@ -83,14 +83,21 @@ fn serve_stdio(
         .build()
         .map_err(|error| CliError::Failed(format!("no runtime can be started: {error}")))?;
     runtime.spawn(beside);
-    let served = runtime.block_on(stdio::serve(
-        &gateway,
-        &instance,
-        &telemetry,
-        DRAIN_TIMEOUT,
-        tokio::io::stdin(),
-        tokio::io::stdout(),
-    ));
+    let served = runtime.block_on(async {
+        // A client that stops its server sends SIGTERM, perhaps in the middle of a write.
+        let signals = stdio::TerminationSignals::install();
+        let signals = signals.map_err(stdio::StdioError::NoSignals)?;
+        stdio::serve(
+            &gateway,
+            &instance,
+            &telemetry,
+            DRAIN_TIMEOUT,
+            signals,
+            tokio::io::stdin(),
+            tokio::io::stdout(),
+        )
+        .await
+    });
     runtime.block_on(telemetry.flush(TRACE_FLUSH_TIMEOUT));
     // The thread that reads standard input cannot be stopped cleanly.
     runtime.shutdown_background();

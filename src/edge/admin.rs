@@ -1,6 +1,6 @@
 //! The admin listener: `/livez`, `/readyz` and `/metrics`.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
@@ -26,8 +26,8 @@ use super::{
     write::{self, ResponseOptions},
 };
 use crate::{
-    gateway::{HttpResponse, RouteTable},
-    telemetry::{Readiness, RequestLog, Telemetry},
+    gateway::{HttpResponse, RouteTable, without_port},
+    telemetry::{Readiness, RequestLog, Telemetry, logging},
 };
 use gatepost_base::TraceId;
 
@@ -59,6 +59,7 @@ pub(super) struct Admin<H> {
     telemetry: Arc<Telemetry>,
     bounds: Bounds,
     drain: Arc<Drain>,
+    hosts: AdminHosts,
     /// Locked during a check, so that concurrent requests share one.
     cached_readiness: Mutex<Option<(Instant, Readiness)>>,
 }
@@ -69,12 +70,14 @@ impl<H: RequestHandler> Admin<H> {
         telemetry: Arc<Telemetry>,
         bounds: Bounds,
         drain: Arc<Drain>,
+        hosts: AdminHosts,
     ) -> Self {
         Self {
             gateway,
             telemetry,
             bounds,
             drain,
+            hosts,
             cached_readiness: Mutex::new(None),
         }
     }
@@ -103,6 +106,9 @@ impl<H: RequestHandler> Admin<H> {
         let record_state = |metrics: &_| {
             let gateway = self.gateway.load();
             gateway.record_state(metrics, readiness.as_ref());
+            metrics
+                .gatepost_log_lines_dropped_total()
+                .inc_by(logging::dropped_lines());
         };
         match self.telemetry.metrics.encode(record_state) {
             Ok(metrics) => text_response(metrics, "text/plain; version=0.0.4"),
@@ -203,7 +209,7 @@ impl<H: RequestHandler> HttpServerApp for Admin<H> {
         mut session: ServerSession,
         shutdown: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
-        let outcome = head::read_head(&mut session, &self.bounds, shutdown).await;
+        let outcome = head::read_head(&mut session, &self.bounds, shutdown, shutdown).await;
         let request_id = TraceId::random().unwrap_or_else(|_| TraceId::new(0));
         let mut options = ResponseOptions {
             request_id,
@@ -214,12 +220,19 @@ impl<H: RequestHandler> HttpServerApp for Admin<H> {
         let (response, readable) = match outcome {
             HeadOutcome::Closed => return None,
             HeadOutcome::BadRequest(why) => {
+                session.set_keepalive(None);
                 (why.to_response(&mut RequestLog::new(request_id)), false)
             }
             HeadOutcome::Request => {
                 let request = session.req_header();
                 options.head_only = request.method == Method::HEAD;
-                let response = self.respond(&request.method, request.uri.path()).await;
+                let host = head::host(request);
+                let response = if self.hosts.allows(host.as_deref()) {
+                    self.respond(&request.method, request.uri.path()).await
+                } else {
+                    let why = "this is not a host name of the admin listener; add it to `admin.allowed_hosts`\n";
+                    HttpResponse::text(StatusCode::MISDIRECTED_REQUEST, why)
+                };
                 (response, true)
             }
         };
@@ -231,6 +244,36 @@ impl<H: RequestHandler> HttpServerApp for Admin<H> {
             return None;
         }
         write::finish_and_reuse(session, &self.bounds).await
+    }
+}
+
+/// The host names that the admin listener answers to, so that no web page reaches
+/// it through a name that it points here (DNS rebinding). A page can do that only
+/// with a name of the public DNS: addresses, names without a dot, such as those of
+/// containers, and the domains of clusters and private networks are none.
+#[derive(Debug)]
+pub(super) struct AdminHosts(Vec<String>);
+
+impl AdminHosts {
+    /// Those names and these.
+    pub(super) fn new(allowed: &[String]) -> Self {
+        Self(allowed.to_vec())
+    }
+
+    fn allows(&self, host: Option<&str>) -> bool {
+        // Every browser sends one.
+        let Some(host) = host else { return true };
+        let name = without_port(host).to_ascii_lowercase();
+        let bare = name.trim_start_matches('[').trim_end_matches(']');
+        let private = [".internal", ".local", ".localhost", ".svc"];
+        bare.parse::<IpAddr>().is_ok()
+            || !name.contains('.')
+            || private.iter().any(|domain| name.ends_with(domain))
+            || self.0.iter().any(|allowed| {
+                [host, &name]
+                    .iter()
+                    .any(|asked| allowed.eq_ignore_ascii_case(asked))
+            })
     }
 }
 

@@ -43,6 +43,15 @@ pub(super) enum BadRequest {
     /// An HTTP/1.1 request has no valid `Host` header.
     #[error("the request must have one `Host` header")]
     MissingHost,
+    /// The gateway is stopping and begins nothing more.
+    #[error("this gateway is stopping and did not serve the request; send it again")]
+    Stopping,
+    /// The request bodies that are held, those of all callers or of this one, leave
+    /// no room for this one.
+    #[error(
+        "too many large requests are in flight, so this one was not served; send it again when others have been answered"
+    )]
+    TooManyBodies,
 }
 
 impl BadRequest {
@@ -60,23 +69,40 @@ impl BadRequest {
             ),
             Self::HeadTooSlow => (StatusCode::REQUEST_TIMEOUT, "head_too_slow"),
             Self::MissingHost => (StatusCode::BAD_REQUEST, "no_host"),
+            Self::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
+            Self::TooManyBodies => (StatusCode::SERVICE_UNAVAILABLE, "too_many_bodies"),
         }
     }
 
     /// The response; records the error in the log.
     pub(super) fn to_response(self, log: &mut RequestLog) -> HttpResponse {
         let (status, kind) = self.classify();
-        log.error_source = Some(ErrorSource::Client);
+        log.error_source = Some(if self == Self::Stopping {
+            ErrorSource::Us
+        } else {
+            ErrorSource::Client
+        });
         log.error_type = Some(kind);
         let text = HeaderValue::from_static("text/plain; charset=utf-8");
         let mut response = HttpResponse::empty(status).with_header(header::CONTENT_TYPE, text);
         response.body = Bytes::from(self.to_string());
-        if self == Self::BodyEncoded {
+        match self {
             // RFC 9110 section 15.5.16: name the encoding that is accepted.
-            let identity = HeaderValue::from_static("identity");
-            response = response.with_header(header::ACCEPT_ENCODING, identity);
+            Self::BodyEncoded => {
+                let identity = HeaderValue::from_static("identity");
+                response.with_header(header::ACCEPT_ENCODING, identity)
+            }
+            Self::Stopping | Self::TooManyBodies => {
+                response.with_header(header::RETRY_AFTER, HeaderValue::from_static("1"))
+            }
+            Self::BodyMalformed
+            | Self::BodyTooLarge { .. }
+            | Self::BodyTooSlow
+            | Self::HeadMalformed
+            | Self::HeadTooLarge { .. }
+            | Self::HeadTooSlow
+            | Self::MissingHost => response,
         }
-        response
     }
 }
 
@@ -97,6 +123,8 @@ mod tests {
             BadRequest::HeadTooLarge { limit: 1 },
             BadRequest::HeadTooSlow,
             BadRequest::MissingHost,
+            BadRequest::Stopping,
+            BadRequest::TooManyBodies,
         ];
         let table: Vec<_> = all
             .into_iter()
@@ -120,6 +148,8 @@ mod tests {
         431 head_too_large the request head must be at most 1 bytes
         408 head_too_slow the request head did not arrive in time
         400 no_host the request must have one `Host` header
+        503 stopping this gateway is stopping and did not serve the request; send it again
+        503 too_many_bodies too many large requests are in flight, so this one was not served; send it again when others have been answered
         ");
     }
 }

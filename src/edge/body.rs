@@ -5,7 +5,11 @@ use http::{Version, header};
 use pingora::{ErrorType, protocols::http::ServerSession};
 use tokio::time::timeout;
 
-use super::{bad_request::BadRequest, bounds::Bounds};
+use super::{bad_request::BadRequest, bounds::Bounds, head};
+use crate::gateway::TooManyBodies;
+
+/// The buffer that a body starts with, in bytes; it grows with what arrives.
+const FIRST_BODY_BYTES: usize = 16 << 10;
 
 /// Why the body could not be read.
 #[derive(Debug)]
@@ -16,7 +20,8 @@ pub(super) enum BodyError {
     BadRequest(BadRequest),
 }
 
-/// Reads a body of at most `limit` bytes, all within one deadline.
+/// Reads a body of at most `limit` bytes, all within one deadline. `reserve` takes
+/// room for each part.
 ///
 /// # Errors
 /// [`BodyError`]; a body whose `Content-Length` is too large is not read at all.
@@ -24,11 +29,12 @@ pub(super) async fn read(
     session: &mut ServerSession,
     limit: usize,
     bounds: &Bounds,
+    reserve: impl Fn(usize) -> Result<(), TooManyBodies>,
 ) -> Result<Bytes, BodyError> {
     if !session.is_body_empty() && has_content_encoding(session) {
         return Err(BodyError::BadRequest(BadRequest::BodyEncoded));
     }
-    let declared = declared_length(session).unwrap_or(0);
+    let declared = declared_length(session);
     if declared > limit {
         return Err(BodyError::BadRequest(BadRequest::BodyTooLarge { limit }));
     }
@@ -38,17 +44,22 @@ pub(super) async fn read(
             session.set_close_on_response_before_downstream_finish(false);
             let written = session.write_continue_response().await;
             session.set_close_on_response_before_downstream_finish(true);
-            written.map_err(|e| read_error(&e))?;
+            written.map_err(|_| BodyError::ClientDisconnected)?;
         }
         // Not all that was declared, because it may never arrive.
-        let mut body = BytesMut::with_capacity(declared.min(64 << 10));
-        while let Some(part) = session
-            .read_request_body()
-            .await
-            .map_err(|e| read_error(&e))?
-        {
+        let mut body = BytesMut::with_capacity(declared.min(FIRST_BODY_BYTES));
+        loop {
+            let part = match session.read_request_body().await {
+                Ok(Some(part)) => part,
+                Ok(None) => break,
+                Err(e) => return Err(read_error(session, &e)),
+            };
             if body.len().saturating_add(part.len()) > limit {
                 return Err(BodyError::BadRequest(BadRequest::BodyTooLarge { limit }));
+            }
+            // As it arrives: what is declared may never come.
+            if reserve(part.len()).is_err() {
+                return Err(BodyError::BadRequest(BadRequest::TooManyBodies));
             }
             body.extend_from_slice(&part);
         }
@@ -66,9 +77,10 @@ fn has_content_encoding(session: &ServerSession) -> bool {
     encodings.any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
-fn declared_length(session: &ServerSession) -> Option<usize> {
-    let length = session.get_header(header::CONTENT_LENGTH)?;
-    length.to_str().ok()?.parse().ok()
+/// The length that the head declares; 0 if it declares none.
+fn declared_length(session: &ServerSession) -> usize {
+    let length = head::content_length(session).flatten().unwrap_or(0);
+    usize::try_from(length).unwrap_or(usize::MAX)
 }
 
 /// Whether the client waits for `100 Continue` before it sends the body
@@ -80,10 +92,17 @@ fn expects_continue(session: &mut ServerSession) -> bool {
     waits && session.req_header().version == Version::HTTP_11 && !session.is_body_empty()
 }
 
-fn read_error(e: &pingora::Error) -> BodyError {
-    // Pingora's own name for it is private (`v1/body.rs`). All other errors mean
+fn read_error(session: &ServerSession, e: &pingora::Error) -> BodyError {
+    let refused =
+        head::framing(session).is_some_and(|requests| requests.lock().refused().is_some());
+    // Pingora's own names for them are private (`v1/body.rs`). All other errors mean
     // that the rest of the body will never arrive.
-    if *e.etype() == ErrorType::new("InvalidChunk") {
+    let invalid = ["InvalidChunk", "InvalidTrailerEnd"];
+    if refused
+        || invalid
+            .iter()
+            .any(|name| *e.etype() == ErrorType::new(name))
+    {
         BodyError::BadRequest(BadRequest::BodyMalformed)
     } else {
         BodyError::ClientDisconnected

@@ -1,6 +1,6 @@
 //! One request and its response.
 
-use std::{any::Any, panic::AssertUnwindSafe, pin::pin, sync::Arc};
+use std::{any::Any, panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
@@ -21,6 +21,7 @@ use tokio::{
 };
 
 use super::{
+    bad_request::BadRequest,
     body::{self, BodyError},
     bounds::Bounds,
     drain::Drain,
@@ -38,6 +39,10 @@ use crate::{
 /// The maximum number of messages that wait for the client to read; with more, the
 /// call waits.
 const MAX_QUEUED_MESSAGES: usize = 16;
+
+/// The longest time between two heartbeats of an event stream whose client stopped
+/// sending.
+const HALF_CLOSED_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The maximum number of concurrent requests on one HTTP/2 connection.
 const MAX_STREAMS: u32 = 100;
@@ -70,12 +75,16 @@ impl<H: RequestHandler> HttpServerApp for Exchange<H> {
         mut session: ServerSession,
         shutdown: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
-        let outcome = head::read_head(&mut session, &self.bounds, shutdown).await;
+        let closed = self.drain.watch_closed();
+        let mut outcome = head::read_head(&mut session, &self.bounds, shutdown, &closed).await;
         if matches!(outcome, HeadOutcome::Closed) {
             return None;
         }
+        if self.drain.is_closed() {
+            outcome = HeadOutcome::BadRequest(BadRequest::Stopping);
+        }
         // Until the last byte is written, because a drain waits for it.
-        let mut guard = RequestGuard::for_http(&self.telemetry, &self.drain);
+        let mut guard = RequestGuard::for_http(&self.telemetry, &self.drain, head::peer(&session));
         match self.respond(&mut session, &mut guard, outcome).await {
             ConnectionReuse::KeepAlive => write::finish_and_reuse(session, &self.bounds).await,
             ConnectionReuse::LingeringClose => {
@@ -174,7 +183,8 @@ impl<H: RequestHandler> Exchange<H> {
             }
         };
         let limit = H::terms(&request).max_body_bytes;
-        match body::read(session, limit, &self.bounds).await {
+        let reserve = |bytes| H::reserve_body(&request, bytes);
+        match body::read(session, limit, &self.bounds, reserve).await {
             Ok(body) => {
                 self.run_call(session, guard, options, &*gateway, &request, body)
                     .await
@@ -191,7 +201,9 @@ impl<H: RequestHandler> Exchange<H> {
 
     /// Runs a call and responds: as JSON if it is quick, as an event stream if it
     /// sends messages before its end or takes long. A client that disconnects
-    /// cancels it.
+    /// cancels it. One that only stops sending (half-close, RFC 9112 section 9.6)
+    /// does not; on an event stream, whose end is how clients cancel, writing finds
+    /// out which of the two it did.
     async fn run_call(
         &self,
         session: &mut ServerSession,
@@ -212,6 +224,10 @@ impl<H: RequestHandler> Exchange<H> {
             size_bytes: &mut guard.size_bytes,
         };
         let mut heartbeat = pin!(sleep(self.bounds.event_stream_after));
+        let mut heartbeat_interval = self.bounds.heartbeat_interval;
+        // Until a stream has started, nothing can be written to find out.
+        session.set_abort_on_close(false);
+        let mut watches_end = false;
         let done = {
             let log: &mut RequestLog = &mut guard.log;
             let call = gateway.handle_body(request, body, events.then_some(messages), log);
@@ -222,14 +238,29 @@ impl<H: RequestHandler> Exchange<H> {
                     done = &mut call => break done,
                     Some(message) = queued.recv(), if events => {
                         stream.write_chunk(session, events::event(&message), false).await?;
-                        heartbeat.as_mut().reset(Instant::now() + self.bounds.heartbeat_interval);
+                        heartbeat.as_mut().reset(Instant::now() + heartbeat_interval);
                     }
-                    // Whatever it returns, the client has disconnected.
-                    _ = session.read_body_or_idle(true) => return Err(ClientDisconnected),
+                    _ = session.read_body_or_idle(true) => {
+                        if !is_half_closed(session) {
+                            return Err(ClientDisconnected);
+                        }
+                        // If it closed the connection, it answers what is written with
+                        // a reset, and the write after that fails.
+                        session.set_abort_on_close(false);
+                        heartbeat_interval = heartbeat_interval.min(HALF_CLOSED_INTERVAL);
+                        stream.write_chunk(session, events::HEARTBEAT, false).await?;
+                        heartbeat.as_mut().reset(Instant::now() + heartbeat_interval);
+                        continue;
+                    }
                     () = &mut heartbeat, if events => {
                         stream.write_chunk(session, events::HEARTBEAT, false).await?;
-                        heartbeat.as_mut().reset(Instant::now() + self.bounds.heartbeat_interval);
+                        heartbeat.as_mut().reset(Instant::now() + heartbeat_interval);
                     }
+                }
+                // From now on its end is noticed, also if it came before.
+                if stream.started && !watches_end {
+                    session.set_abort_on_close(true);
+                    watches_end = true;
                 }
             }
         };
@@ -284,6 +315,14 @@ impl EventStream<'_> {
         *self.size_bytes = self.size_bytes.saturating_add(chunk.len());
         write::chunk(session, chunk, last, self.options.bounds).await
     }
+}
+
+/// Whether the client of an HTTP/1.1 connection stopped sending in order. A stream
+/// of HTTP/2 that ends while it is served was reset.
+fn is_half_closed(session: &ServerSession) -> bool {
+    session
+        .as_http1()
+        .is_some_and(|http1| http1.is_half_closed())
 }
 
 /// Writes a whole response and records it.

@@ -1,10 +1,19 @@
 //! Reading the head of a request.
 
+use std::{net::IpAddr, sync::Arc};
+
 use http::{Version, header};
-use pingora::{ErrorType, protocols::http::ServerSession, server::ShutdownWatch};
+use pingora::{
+    ErrorType, http::RequestHeader, protocols::http::ServerSession, server::ShutdownWatch,
+};
 use tokio::time::timeout;
 
-use super::{bad_request::BadRequest, bounds::Bounds, wire::HeadLimited};
+use super::{
+    bad_request::BadRequest,
+    bounds::Bounds,
+    framing::{BodyLength, FramingError},
+    wire::{FramedStream, RequestFraming},
+};
 use crate::gateway::Head;
 
 /// The result of waiting for a request.
@@ -19,77 +28,129 @@ pub(super) enum HeadOutcome {
 }
 
 /// Waits for the next request on a connection and reads its head, all within
-/// one deadline. A connection that was used before closes at shutdown.
+/// one deadline. A connection that was used before closes at shutdown, and any
+/// other when nothing is begun any more.
 pub(super) async fn read_head(
     session: &mut ServerSession,
     bounds: &Bounds,
     shutdown: &ShutdownWatch,
+    closed: &ShutdownWatch,
 ) -> HeadOutcome {
-    let head_limit = session
-        .stream()
-        .and_then(|stream| stream.as_any().downcast_ref::<HeadLimited>())
-        .map(HeadLimited::head_limit);
-    let first = head_limit
+    let requests = framing(session);
+    let first = requests
         .as_ref()
-        .is_none_or(|limit| limit.start_head(bounds.max_head_bytes));
+        .is_none_or(|requests| requests.start_head(bounds.max_head_bytes));
     // Otherwise Pingora drops a pipelined request, which appears to be a disconnect.
     session.set_pipelining_enabled(true);
-    let mut shutdown = shutdown.clone();
+    let (mut shutdown, mut closed) = (shutdown.clone(), closed.clone());
     let read = tokio::select! {
         biased;
         read = timeout(bounds.head_timeout, session.read_request()) => read,
         // `Err` means that the sender is gone, so that no shutdown can come.
         Ok(_) = shutdown.wait_for(|shutdown| *shutdown), if !first => return HeadOutcome::Closed,
+        Ok(_) = closed.wait_for(|closed| *closed) => return HeadOutcome::Closed,
     };
-    let exceeded = head_limit.as_ref().is_some_and(|limit| limit.is_exceeded());
-    let bytes_read = head_limit.as_ref().map_or(0, |limit| limit.bytes_read());
-    if let Some(head_limit) = head_limit {
-        head_limit.end_head();
+    if requests
+        .as_ref()
+        .is_some_and(|requests| !requests.end_head())
+    {
+        return HeadOutcome::Closed;
     }
-    let limit = bounds.max_head_bytes;
+    let refused = requests
+        .as_ref()
+        .and_then(|requests| requests.lock().refused());
+    if let Some(error) = refused {
+        return HeadOutcome::BadRequest(match error {
+            FramingError::HeadTooLarge => BadRequest::HeadTooLarge {
+                limit: bounds.max_head_bytes,
+            },
+            FramingError::Malformed => BadRequest::HeadMalformed,
+        });
+    }
     match read {
-        Ok(Ok(true)) => match protocol_violation(session, limit) {
-            Some(why) => HeadOutcome::BadRequest(why),
-            None => HeadOutcome::Request,
+        Ok(Ok(true)) => match check_head(session, requests.as_deref()) {
+            Err(why) => HeadOutcome::BadRequest(why),
+            Ok(()) => HeadOutcome::Request,
         },
         Ok(Ok(false)) => HeadOutcome::Closed,
-        Ok(Err(_)) if exceeded => HeadOutcome::BadRequest(BadRequest::HeadTooLarge { limit }),
         Ok(Err(e)) if *e.etype() == ErrorType::InvalidHTTPHeader => {
             HeadOutcome::BadRequest(BadRequest::HeadMalformed)
         }
         Ok(Err(_)) => HeadOutcome::Closed,
-        Err(_) if bytes_read > 0 => HeadOutcome::BadRequest(BadRequest::HeadTooSlow),
+        Err(_) if requests.is_some_and(|requests| requests.lock().head_bytes() > 0) => {
+            HeadOutcome::BadRequest(BadRequest::HeadTooSlow)
+        }
         Err(_) => HeadOutcome::Closed,
     }
 }
 
-/// What is wrong with a head that Pingora accepted.
-fn protocol_violation(session: &ServerSession, limit: usize) -> Option<BadRequest> {
-    // Part of a pipelined request may have been read with the one before.
-    if let Some(http1) = session.as_http1()
-        && http1.get_headers_raw_bytes().len() > limit
-    {
-        return Some(BadRequest::HeadTooLarge { limit });
-    }
+/// The framing of the connection; `None` for HTTP/2, which frames by itself.
+pub(super) fn framing(session: &ServerSession) -> Option<Arc<RequestFraming>> {
+    session.stream().and_then(FramedStream::requests_of)
+}
+
+/// Checks a head that Pingora accepted, and starts its body.
+fn check_head(
+    session: &ServerSession,
+    requests: Option<&RequestFraming>,
+) -> Result<(), BadRequest> {
     let request = session.req_header();
-    // RFC 9112 section 6.1 permits both lengths, but warns of request smuggling.
-    let mut codings = request.headers.get_all(header::TRANSFER_ENCODING).iter();
-    if let Some(coding) = codings.next()
-        && (codings.next().is_some()
-            || !coding
-                .as_bytes()
-                .trim_ascii()
-                .eq_ignore_ascii_case(b"chunked")
-            || request.headers.contains_key(header::CONTENT_LENGTH))
-    {
-        return Some(BadRequest::HeadMalformed);
-    }
     let named = request
         .headers
         .get(header::HOST)
         .is_some_and(|host| host.to_str().is_ok());
+    if let (Some(http1), Some(requests)) = (session.as_http1(), requests) {
+        // The request as it was sent: Pingora removes fields and escapes characters.
+        let sent = http1.get_headers_raw_bytes();
+        let mut framing = requests.lock();
+        if sent.len() != framing.head_bytes() {
+            return Err(BadRequest::HeadMalformed);
+        }
+        framing.start_body(body_length(session, &sent).ok_or(BadRequest::HeadMalformed)?);
+    }
     // RFC 9112 section 3.2. Pingora rejects a second one.
-    (request.version == Version::HTTP_11 && !named).then_some(BadRequest::MissingHost)
+    if request.version == Version::HTTP_11 && !named {
+        return Err(BadRequest::MissingHost);
+    }
+    Ok(())
+}
+
+/// How the body is delimited; `None` if that is ambiguous.
+fn body_length(session: &ServerSession, sent: &[u8]) -> Option<BodyLength> {
+    let headers = &session.req_header().headers;
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    if let Some(coding) = codings.next() {
+        let chunked = coding
+            .as_bytes()
+            .trim_ascii()
+            .eq_ignore_ascii_case(b"chunked");
+        // RFC 9112 section 6.1 permits both lengths, but warns of request smuggling.
+        let alone = codings.next().is_none() && !has_content_length(sent);
+        return (chunked && alone).then_some(BodyLength::Chunked);
+    }
+    // Pingora rejected different lengths (RFC 9112 section 6.3).
+    match content_length(session) {
+        Some(length) => length.map(BodyLength::Known),
+        None => Some(BodyLength::Known(0)),
+    }
+}
+
+/// The length in `Content-Length`, if there is such a field; the inner option is
+/// `None` if it is no number. Repeated values are equal, because Pingora rejects
+/// different ones.
+pub(super) fn content_length(session: &ServerSession) -> Option<Option<u64>> {
+    let value = session.get_header(header::CONTENT_LENGTH)?;
+    let first = value.to_str().ok().and_then(|text| text.split(',').next());
+    Some(first.and_then(|length| length.trim().parse().ok()))
+}
+
+/// Whether a head as it was sent has a `Content-Length`.
+fn has_content_length(sent: &[u8]) -> bool {
+    const NAME: &[u8] = b"content-length:";
+    sent.split(|byte| *byte == b'\n').any(|line| {
+        line.get(..NAME.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(NAME))
+    })
 }
 
 /// Whether a query contains `access_token`, in any case and encoding.
@@ -101,21 +162,29 @@ fn has_access_token(query: &str) -> bool {
 /// The head that was read, without Pingora's types.
 pub(super) fn to_gateway_head(session: &ServerSession, local_listener: bool) -> Head {
     let request = session.req_header();
-    let authority = request.uri.authority().map(ToString::to_string);
-    let host = || {
-        let host = request.headers.get(header::HOST)?;
-        host.to_str().ok().map(ToOwned::to_owned)
-    };
     Head {
         method: request.method.clone(),
         path: request.uri.path().to_owned(),
         token_in_query: request.uri.query().is_some_and(has_access_token),
-        host: authority.or_else(host),
+        host: host(request),
         headers: request.headers.clone(),
-        peer: session
-            .client_addr()
-            .and_then(|address| address.as_inet())
-            .map(|address| address.ip().to_canonical()),
+        peer: peer(session),
         local_listener,
     }
+}
+
+/// The host that a request names: in its target, or else in `Host`.
+pub(super) fn host(request: &RequestHeader) -> Option<String> {
+    let authority = request.uri.authority().map(ToString::to_string);
+    let field = || {
+        let host = request.headers.get(header::HOST)?;
+        host.to_str().ok().map(ToOwned::to_owned)
+    };
+    authority.or_else(field)
+}
+
+/// The address that the connection came from.
+pub(super) fn peer(session: &ServerSession) -> Option<IpAddr> {
+    let address = session.client_addr()?.as_inet()?;
+    Some(address.ip().to_canonical())
 }

@@ -22,15 +22,15 @@ use pingora::{
 };
 use tokio::{
     net::TcpSocket,
-    sync::Semaphore,
     time::{sleep, timeout},
 };
 use tracing::{debug, error, warn};
 
 use super::{
     certificate::Certificate,
+    connections::{PlacedConnection, Places},
     drain::Drain,
-    wire::{ClientStream, HeadLimited},
+    wire::{ClientStream, FramedStream},
 };
 use crate::telemetry::Telemetry;
 
@@ -53,7 +53,9 @@ pub(super) struct Listener {
     pub(super) acceptor: Option<Arc<Acceptor>>,
     pub(super) handler: ConnectionHandler,
     /// One for each connection; shared by the public listeners.
-    pub(super) permits: Arc<Semaphore>,
+    pub(super) places: Arc<Places>,
+    /// Becomes true when nothing may be accepted any more.
+    pub(super) closed: ShutdownWatch,
     /// How long a TLS handshake may take, and then the preface of HTTP/2.
     pub(super) handshake_timeout: Duration,
     /// What counts its connections; `None` for the admin listener.
@@ -66,6 +68,7 @@ pub(super) struct Listeners {
     pub(super) listeners: Vec<Listener>,
     /// Reloaded while they run.
     pub(super) certificate: Option<Arc<Certificate>>,
+    pub(super) telemetry: Arc<Telemetry>,
 }
 
 #[async_trait]
@@ -87,6 +90,8 @@ impl ServiceWithDependents for Listeners {
         if let Some(certificate) = self.certificate.take() {
             tokio::spawn(certificate.watch());
         }
+        let telemetry = Arc::clone(&self.telemetry);
+        tokio::spawn(async move { telemetry.repetitions.report_regularly().await });
         ready.notify_ready();
         drop(stop.wait_for(|stop| *stop).await);
     }
@@ -102,7 +107,8 @@ impl Listener {
             socket,
             acceptor,
             handler,
-            permits,
+            places,
+            mut closed,
             handshake_timeout,
             counters,
         } = self;
@@ -111,7 +117,13 @@ impl Listener {
         let socket = TcpStream::from(OwnedFd::from(socket));
         let listener = TcpSocket::from_std_stream(socket).listen(BACKLOG)?;
         loop {
-            let (socket, peer) = match listener.accept().await {
+            let accepted = tokio::select! {
+                biased;
+                // Dropping the socket refuses those that wait in the kernel's queue.
+                Ok(_) = closed.wait_for(|closed| *closed) => return Ok(()),
+                accepted = listener.accept() => accepted,
+            };
+            let (socket, peer) = match accepted {
                 Ok(accepted) => accepted,
                 Err(e) => {
                     // Out of file descriptors, or the client left the queue.
@@ -120,9 +132,10 @@ impl Listener {
                     continue;
                 }
             };
-            // After the accept, so that an idle listener holds no permit.
-            let Ok(permit) = Arc::clone(&permits).acquire_owned().await else {
-                return Ok(());
+            // After the accept, so that an idle listener holds no place.
+            let Some(place) = places.take(peer.ip()).await else {
+                debug!(%peer, "Closed a connection because its address has too many");
+                continue;
             };
             let counts = counters.as_ref().map(|(drain, telemetry)| {
                 (
@@ -133,13 +146,23 @@ impl Listener {
             let acceptor = acceptor.clone();
             let handler = Arc::clone(&handler);
             tokio::spawn(async move {
-                let _guards = (permit, counts);
+                let connection = place.connection();
+                let _guards = (place, counts);
                 // A delayed small write would wait for the client's acknowledgement.
                 drop(socket.set_nodelay(true));
                 let stream = ClientStream::new(socket, peer);
-                if let Some(stream) = tls_handshake(stream, acceptor, handshake_timeout, peer).await
-                {
-                    serve_connection(stream, &handler, handshake_timeout).await;
+                let placed = Arc::clone(&connection);
+                let served = async {
+                    let stream = tls_handshake(stream, acceptor, handshake_timeout, peer).await;
+                    if let Some(stream) = stream {
+                        serve_connection(stream, &handler, handshake_timeout, placed).await;
+                    }
+                };
+                tokio::select! {
+                    () = served => {}
+                    () = connection.evicted() => {
+                        debug!(%peer, "Closed an idle connection to make room for another");
+                    }
                 }
             });
         }
@@ -174,10 +197,15 @@ async fn serve_connection(
     stream: Stream,
     handler: &ConnectionHandler,
     handshake_timeout: Duration,
+    connection: Arc<PlacedConnection>,
 ) {
     let http2 = matches!(stream.selected_alpn_proto(), Some(ALPN::H2));
-    let stream = HeadLimited::new(stream);
-    let head_limit = stream.head_limit();
+    if http2 && !connection.start_request() {
+        return;
+    }
+    // An idle connection of HTTP/2 is closed by Pingora.
+    let stream = FramedStream::new(stream, http2, connection);
+    let requests = stream.requests();
     let mut served = pin!(handler(Box::new(stream)));
     // Pingora waits for the preface of HTTP/2 without a deadline. After it, the idle
     // timeout of Pingora applies; HTTP/1.1 has the deadline on its head.
@@ -185,7 +213,7 @@ async fn serve_connection(
         () = &mut served => return,
         () = sleep(handshake_timeout), if http2 => {}
     }
-    if head_limit.bytes_read() >= PREFACE_BYTES {
+    if requests.bytes_read() >= PREFACE_BYTES {
         served.await;
     }
 }

@@ -1,6 +1,6 @@
 //! The log line and the metrics of one request.
 
-use std::{sync::Arc, time::Instant};
+use std::{net::IpAddr, sync::Arc, time::Instant};
 
 use http::StatusCode;
 use tracing::{error, info};
@@ -30,9 +30,15 @@ pub(super) struct RequestGuard {
 }
 
 impl RequestGuard {
-    /// Starts a request over HTTP, which a drain waits for.
-    pub(super) fn for_http(telemetry: &Arc<Telemetry>, drain: &Drain) -> Self {
-        Self::new(telemetry, Some(drain.track_request()))
+    /// Starts a request over HTTP from this address, which a drain waits for.
+    pub(super) fn for_http(
+        telemetry: &Arc<Telemetry>,
+        drain: &Drain,
+        peer: Option<IpAddr>,
+    ) -> Self {
+        let mut guard = Self::new(telemetry, Some(drain.track_request()));
+        guard.log.client_address = peer;
+        guard
     }
 
     /// Starts a message over stdin.
@@ -123,6 +129,18 @@ impl Drop for RequestGuard {
             )
             | None => (None, log.error_detail.as_deref()),
         };
+        // Requests that anyone can send must not fill the log.
+        let is_refused = served.outcome == RequestOutcome::Refused && ours.is_none();
+        if is_refused
+            && log.caller.is_none()
+            && !served.is_stdio
+            && !self
+                .telemetry
+                .repetitions
+                .count(log.client_address, log.error_type.unwrap_or("none"))
+        {
+            return;
+        }
         if let Some(error) = ours {
             error!(request.id = %log.request_id, error, "Failed to serve a request");
         }
@@ -159,6 +177,7 @@ fn milliseconds(duration: std::time::Duration) -> u64 {
 mod tests {
     use std::{
         io,
+        net::IpAddr,
         sync::{Arc, Mutex},
         time::Duration,
     };
@@ -166,7 +185,7 @@ mod tests {
     use http::StatusCode;
     use serde_json::Value;
 
-    use super::RequestGuard;
+    use super::{Drain, RequestGuard};
     use crate::telemetry::{ErrorSource, Telemetry};
     use gatepost_base::{InstanceName, Subject};
 
@@ -189,6 +208,15 @@ mod tests {
 
     /// The lines that a dropped guard logs, without the fields that vary.
     fn logged(change: impl FnOnce(&mut RequestGuard)) -> String {
+        let lines = logged_with(|| {
+            let mut guard = RequestGuard::for_stdio(&Arc::new(Telemetry::new()));
+            change(&mut guard);
+        });
+        lines.join("\n")
+    }
+
+    /// The lines that this logs.
+    fn logged_with(work: impl FnOnce()) -> Vec<String> {
         let buffer = LogBuffer::default();
         let writer = buffer.clone();
         let log = tracing_subscriber::fmt()
@@ -198,22 +226,17 @@ mod tests {
             .with_target(false)
             .with_writer(move || writer.clone())
             .finish();
-        tracing::subscriber::with_default(log, || {
-            let mut guard = RequestGuard::for_stdio(&Arc::new(Telemetry::new()));
-            change(&mut guard);
-        });
+        tracing::subscriber::with_default(log, work);
         let buffer = String::from_utf8(buffer.0.lock().unwrap().clone()).unwrap();
-        let lines: Vec<_> = buffer
-            .lines()
-            .map(|line| {
-                let mut line: Value = serde_json::from_str(line).unwrap();
-                let fields = line.as_object_mut().unwrap();
-                assert!(fields.shift_remove("request.id").is_some());
-                fields.shift_remove("duration_ms");
-                line.to_string()
-            })
-            .collect();
-        lines.join("\n")
+        let lines = buffer.lines().map(|line| {
+            let mut line: Value = serde_json::from_str(line).unwrap();
+            let fields = line.as_object_mut().unwrap();
+            let has_id = fields.shift_remove("request.id").is_some();
+            assert_eq!(has_id, !fields.contains_key("requests"));
+            fields.shift_remove("duration_ms");
+            line.to_string()
+        });
+        lines.collect()
     }
 
     #[test]
@@ -271,5 +294,31 @@ mod tests {
             guard.responded();
         });
         insta::assert_snapshot!(theirs, @r#"{"level":"INFO","message":"Served request","outcome":"refused","refusal.kind":"odoo_down","refusal.blame":"odoo","size_bytes":0,"odoo.calls":0,"odoo.duration_ms":0,"error":"connection refused"}"#);
+    }
+
+    #[test]
+    fn flood_without_a_caller_is_summed_up_by_address() {
+        let telemetry = Arc::new(Telemetry::new());
+        let drain = Drain::new(Duration::ZERO);
+        let lines = logged_with(|| {
+            for (last, count) in [(1, 500), (2, 3)] {
+                for _ in 0..count {
+                    let peer = Some(IpAddr::from([192, 0, 2, last]));
+                    let mut guard = RequestGuard::for_http(&telemetry, &drain, peer);
+                    guard.log.error_source = Some(ErrorSource::Client);
+                    guard.log.error_type = Some("unauthenticated");
+                    guard.responded();
+                }
+            }
+            telemetry.repetitions.report();
+        });
+        let (lines, last) = lines.split_at(13);
+        assert!(lines.iter().all(|line| line.contains("Served request")));
+        assert_eq!(
+            last,
+            [
+                r#"{"level":"INFO","message":"Refused more requests without an authenticated caller","client.address":"192.0.2.1","refusal.kind":"unauthenticated","requests":490}"#
+            ]
+        );
     }
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::{
     access::InFlightWrites,
-    gateway::{AcceptedRequest, Gateway, Head, HttpResponse, ServerMessages},
+    gateway::{AcceptedRequest, Gateway, Head, HttpResponse, ServerMessages, TooManyBodies},
     telemetry::{Metrics, Readiness, RequestLog},
 };
 use gatepost_base::InstanceName;
@@ -42,6 +42,14 @@ pub trait RequestHandler: Send + Sync + 'static {
 
     /// How the request wants its response, and how large its body may be.
     fn terms(request: &Self::Request) -> RequestTerms;
+
+    /// Takes room for more bytes of the body, until the request is dropped.
+    ///
+    /// # Errors
+    /// [`TooManyBodies`].
+    fn reserve_body(_request: &Self::Request, _bytes: usize) -> Result<(), TooManyBodies> {
+        Ok(())
+    }
 
     /// Checks which services are available.
     fn readiness(&self) -> impl Future<Output = Readiness> + Send;
@@ -109,6 +117,10 @@ impl RequestHandler for Gateway {
             requires_event_stream: request.requires_event_stream,
             max_body_bytes: request.max_body_bytes,
         }
+    }
+
+    fn reserve_body(request: &AcceptedRequest, bytes: usize) -> Result<(), TooManyBodies> {
+        request.reserve_body(bytes)
     }
 
     async fn readiness(&self) -> Readiness {

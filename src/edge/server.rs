@@ -14,13 +14,14 @@ use pingora::{
     protocols::Stream,
     server::{RunArgs, Server, ShutdownWatch, configuration::ServerConf},
 };
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::Mutex;
 use tracing::info;
 
 use super::{
-    admin::Admin,
+    admin::{Admin, AdminHosts},
     bounds::Bounds,
     certificate::{BadCertificate, Certificate},
+    connections::{PlaceLimits, Places},
     drain::Drain,
     exchange::Exchange,
     listener::{ConnectionHandler, Listener, Listeners},
@@ -80,9 +81,11 @@ impl Edge {
             Some(certificate) => Some(Arc::new(certificate.acceptor()?)),
             None => None,
         };
-        // Tokio counts permits in fewer bits than `usize` has.
-        let max_connections = server.max_connections.clamp(1, Semaphore::MAX_PERMITS);
-        let permits = Arc::new(Semaphore::new(max_connections));
+        let places = Places::new(PlaceLimits::new(
+            server.max_connections,
+            server.max_connections_per_address,
+            server.trusted_proxies.clone(),
+        ));
         let mut addresses = Vec::with_capacity(server.listen.len());
         let mut listeners = Vec::with_capacity(server.listen.len());
         for address in &server.listen {
@@ -100,7 +103,8 @@ impl Edge {
                 socket,
                 acceptor: acceptor.clone(),
                 handler: connection_handler(exchange, drain.watch()),
-                permits: Arc::clone(&permits),
+                places: Arc::clone(&places),
+                closed: drain.watch_closed(),
                 handshake_timeout: bounds.head_timeout,
                 counters: Some((Arc::clone(&drain), Arc::clone(telemetry))),
             });
@@ -108,19 +112,25 @@ impl Edge {
         let mut admin_address = None;
         if let Some(address) = admin.listen {
             let (socket, address) = bind("admin.listen", address)?;
-            let admin = Admin::new(
+            let handler = Admin::new(
                 Arc::clone(gateway),
                 Arc::clone(telemetry),
                 bounds,
                 Arc::clone(&drain),
+                AdminHosts::new(&admin.allowed_hosts),
             );
             admin_address = Some(address);
             listeners.push(Listener {
                 socket,
                 acceptor: None,
                 // It responds until the end, also while the edge drains.
-                handler: connection_handler(admin, never_shutdown()),
-                permits: Arc::new(Semaphore::new(ADMIN_CONNECTIONS)),
+                handler: connection_handler(handler, never_shutdown()),
+                places: Places::new(PlaceLimits::new(
+                    ADMIN_CONNECTIONS,
+                    ADMIN_CONNECTIONS,
+                    Vec::new(),
+                )),
+                closed: never_shutdown(),
                 handshake_timeout: bounds.head_timeout,
                 counters: None,
             });
@@ -129,6 +139,7 @@ impl Edge {
             listeners: Listeners {
                 listeners,
                 certificate: certificate.clone(),
+                telemetry: Arc::clone(telemetry),
             },
             addresses,
             admin_address,

@@ -11,7 +11,7 @@ use pingora::server::{ShutdownSignal, ShutdownSignalWatch};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::Mutex,
-    time::{Instant, timeout},
+    time::Instant,
 };
 use tracing::{error, info, warn};
 
@@ -71,35 +71,20 @@ impl ShutdownSignalWatch for SignalHandler {
         self.drain.start();
         (self.on_shutdown)();
         tokio::select! {
-            () = self.wait_until_drained(started) => {}
+            () = self.drain.wait(&self.in_flight_writes) => {}
             () = async { while !matches!(next_signal(signals.as_mut()).await, OperatorSignal::Terminate) {} } => {
                 warn!("Stopped at the second signal without draining");
                 return ShutdownSignal::FastShutdown;
             }
         }
         let rest = self.drain.remaining_or_minimum(started);
+        self.telemetry.repetitions.report();
         self.telemetry.flush(rest).await;
         ShutdownSignal::FastShutdown
     }
 }
 
 impl SignalHandler {
-    /// Returns when nothing is in flight, or the limit has passed.
-    async fn wait_until_drained(&self, started: Instant) {
-        self.drain.wait().await;
-        let writes = self.in_flight_writes.wait_until_none();
-        if timeout(self.drain.remaining(started), writes)
-            .await
-            .is_err()
-        {
-            let cut = self.in_flight_writes.count();
-            warn!(
-                cut,
-                "Stopped with writes in flight; Odoo may have made them, which their idempotency keys or a read will show"
-            );
-        }
-    }
-
     fn reload(&self) {
         if let Some(certificate) = &self.certificate {
             certificate.reload();

@@ -1,8 +1,8 @@
 //! A connection as Pingora's HTTP reads and writes it.
 //!
-//! Two layers: [`ClientStream`] is the socket, below TLS; [`HeadLimited`], above
-//! TLS, limits the request head. Pingora's own parser accepts a head of up to
-//! 1 MiB, too much for ten thousand connections.
+//! Two layers: [`ClientStream`] is the socket, below TLS; [`FramedStream`], above
+//! TLS, checks the framing of requests and limits their heads. Pingora's own parser
+//! accepts a head of up to 1 MiB, too much for ten thousand connections.
 
 use std::{
     io,
@@ -10,13 +10,14 @@ use std::{
     os::fd::AsRawFd,
     pin::Pin,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
     task::{Context, Poll, ready},
 };
 
 use async_trait::async_trait;
+use bytes::{Buf as _, BytesMut};
 use pingora::protocols::{
     ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl,
     Stream, TimingDigest, UniqueID, UniqueIDType, l4::socket::SocketAddr as AnyAddress,
@@ -26,6 +27,9 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufStream, ReadBuf},
     net::TcpStream,
 };
+
+use super::{connections::PlacedConnection, framing::Framing};
+use gatepost_base::sync::lock;
 
 /// The read and write buffers, in bytes: 16 KiB is one TLS record, and head and
 /// body of a small response fit into one write.
@@ -38,21 +42,22 @@ pub(super) struct ClientStream {
     digest: Arc<SocketDigest>,
 }
 
-/// A connection whose reads count towards the limit on the request head.
+/// A connection of which only well-framed requests are read, one part at a time.
 #[derive(Debug)]
-pub(super) struct HeadLimited {
+pub(super) struct FramedStream {
     inner: Stream,
-    head_limit: Arc<HeadLimit>,
+    /// Read, but part of what comes next.
+    unread: BytesMut,
+    requests: Arc<RequestFraming>,
 }
 
-/// How much of the current head was read, and how much more may be.
-#[derive(Debug, Default)]
-pub(super) struct HeadLimit {
-    /// `usize::MAX` between heads.
-    remaining: AtomicUsize,
-    /// Bytes read since the current head started.
+/// The framing of a connection, shared with what reads its requests.
+#[derive(Debug)]
+pub(super) struct RequestFraming {
+    framing: Mutex<Framing>,
+    connection: Arc<PlacedConnection>,
+    /// Bytes read since the connection opened.
     bytes_read: AtomicUsize,
-    /// Heads started on this connection.
     heads_started: AtomicUsize,
 }
 
@@ -70,48 +75,64 @@ impl ClientStream {
     }
 }
 
-impl HeadLimited {
-    pub(super) fn new(inner: Stream) -> Self {
-        let head_limit = Arc::new(HeadLimit::default());
-        head_limit.remaining.store(usize::MAX, Relaxed);
-        Self { inner, head_limit }
+impl FramedStream {
+    pub(super) fn new(inner: Stream, http2: bool, connection: Arc<PlacedConnection>) -> Self {
+        let requests = RequestFraming {
+            framing: Mutex::new(Framing::new(http2)),
+            connection,
+            bytes_read: AtomicUsize::new(0),
+            heads_started: AtomicUsize::new(0),
+        };
+        Self {
+            inner,
+            unread: BytesMut::new(),
+            requests: Arc::new(requests),
+        }
     }
 
-    pub(super) fn head_limit(&self) -> Arc<HeadLimit> {
-        Arc::clone(&self.head_limit)
+    /// The framing of Pingora's connection; `None` for a stream of HTTP/2.
+    pub(super) fn requests_of(stream: &Stream) -> Option<Arc<RequestFraming>> {
+        stream
+            .as_any()
+            .downcast_ref::<Self>()
+            .map(|stream| Arc::clone(&stream.requests))
+    }
+
+    pub(super) fn requests(&self) -> Arc<RequestFraming> {
+        Arc::clone(&self.requests)
     }
 }
 
-impl HeadLimit {
+impl RequestFraming {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Framing> {
+        lock(&self.framing)
+    }
+
     /// Starts a head of at most `limit` bytes, and returns whether it is the first of
     /// this connection.
     pub(super) fn start_head(&self, limit: usize) -> bool {
-        self.bytes_read.store(0, Relaxed);
-        self.remaining.store(limit, Relaxed);
+        self.connection.wait_for_request();
+        self.lock().limit_head(limit);
         self.heads_started.fetch_add(1, Relaxed) == 0
     }
 
-    /// Ends the head; what follows has its own limits.
-    pub(super) fn end_head(&self) {
-        self.remaining.store(usize::MAX, Relaxed);
+    /// Ends the head. False if the connection is being closed to make room for
+    /// another, so that the request must not be served.
+    pub(super) fn end_head(&self) -> bool {
+        self.connection.start_request()
     }
 
-    /// Whether the head reached the limit.
-    pub(super) fn is_exceeded(&self) -> bool {
-        self.remaining.load(Relaxed) == 0
-    }
-
-    /// Bytes read since the current head started.
+    /// Bytes read since the connection opened.
     pub(super) fn bytes_read(&self) -> usize {
         self.bytes_read.load(Relaxed)
     }
 
-    fn record_read(&self, read: usize) {
-        self.bytes_read.fetch_add(read, Relaxed);
-        let left = self.remaining.load(Relaxed);
-        if left != usize::MAX {
-            self.remaining.store(left.saturating_sub(read), Relaxed);
-        }
+    /// How many of these bytes may be read now.
+    fn accept(&self, bytes: &[u8]) -> io::Result<usize> {
+        let accepted = self.lock().accept(bytes);
+        let accepted = accepted.map_err(|_| io::Error::other("the request is not well framed"))?;
+        self.bytes_read.fetch_add(accepted, Relaxed);
+        Ok(accepted)
     }
 }
 
@@ -125,28 +146,34 @@ impl AsyncRead for ClientStream {
     }
 }
 
-impl AsyncRead for HeadLimited {
+impl AsyncRead for FramedStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let left = self.head_limit.remaining.load(Relaxed);
+        let this = &mut *self;
+        if !this.unread.is_empty() {
+            let fitting = this.unread.len().min(buf.remaining());
+            let accepted = this
+                .requests
+                .accept(this.unread.get(..fitting).unwrap_or_default())?;
+            buf.put_slice(this.unread.get(..accepted).unwrap_or_default());
+            this.unread.advance(accepted);
+            return Poll::Ready(Ok(()));
+        }
         let before = buf.filled().len();
-        if left == 0 {
-            return Poll::Ready(Err(io::Error::other("the request head is too large")));
-        }
-        if left < buf.remaining() {
-            // A copy, but only near the limit.
-            let mut scratch = vec![0; left];
-            let mut part = ReadBuf::new(&mut scratch);
-            ready!(Pin::new(&mut *self.inner).poll_read(cx, &mut part))?;
-            buf.put_slice(part.filled());
-        } else {
-            ready!(Pin::new(&mut *self.inner).poll_read(cx, buf))?;
-        }
-        self.head_limit
-            .record_read(buf.filled().len().saturating_sub(before));
+        ready!(Pin::new(&mut *this.inner).poll_read(cx, buf))?;
+        let read = buf.filled().get(before..).unwrap_or_default();
+        let accepted = match this.requests.accept(read) {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                buf.set_filled(before);
+                return Poll::Ready(Err(error));
+            }
+        };
+        this.unread = BytesMut::from(read.get(accepted..).unwrap_or_default());
+        buf.set_filled(before.saturating_add(accepted));
         Poll::Ready(Ok(()))
     }
 }
@@ -205,7 +232,7 @@ macro_rules! pass_writes_on {
 }
 
 pass_writes_on!(ClientStream to socket);
-pass_writes_on!(HeadLimited to inner);
+pass_writes_on!(FramedStream to inner);
 
 // What Pingora requires of a connection besides reading and writing.
 
@@ -218,7 +245,7 @@ impl Shutdown for ClientStream {
 }
 
 #[async_trait]
-impl Shutdown for HeadLimited {
+impl Shutdown for FramedStream {
     async fn shutdown(&mut self) {
         Shutdown::shutdown(&mut *self.inner).await;
     }
@@ -230,7 +257,7 @@ impl UniqueID for ClientStream {
     }
 }
 
-impl UniqueID for HeadLimited {
+impl UniqueID for FramedStream {
     fn id(&self) -> UniqueIDType {
         self.inner.id()
     }
@@ -238,7 +265,7 @@ impl UniqueID for HeadLimited {
 
 impl Ssl for ClientStream {}
 
-impl Ssl for HeadLimited {
+impl Ssl for FramedStream {
     fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
         self.inner.get_ssl_digest()
     }
@@ -254,7 +281,7 @@ impl GetSocketDigest for ClientStream {
     }
 }
 
-impl GetSocketDigest for HeadLimited {
+impl GetSocketDigest for FramedStream {
     fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
         self.inner.get_socket_digest()
     }

@@ -9,7 +9,7 @@ use pingora::{
 };
 use tokio::{io::AsyncReadExt, time::timeout};
 
-use super::{bounds::Bounds, drain::Drain};
+use super::{bounds::Bounds, drain::Drain, wire::FramedStream};
 use crate::gateway::HttpResponse;
 use gatepost_base::TraceId;
 
@@ -140,6 +140,9 @@ pub(super) async fn lingering_close(session: ServerSession) {
         return;
     };
     let mut stream = session.into_inner();
+    if let Some(requests) = FramedStream::requests_of(&stream) {
+        requests.lock().stop();
+    }
     let draining = async {
         // This fails only if the client has disconnected.
         drop(tokio::io::AsyncWriteExt::shutdown(&mut stream).await);

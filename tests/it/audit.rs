@@ -16,7 +16,7 @@ use gatepost_identity::{ApiKey, StoredKey, update_keys_file};
 use odoo_sim::{ADMIN_KEY, DATABASE, INTERNAL_KEY};
 use serde_json::{Value, json};
 
-use crate::test_gateway::{TestGateway, start_fake_odoo, tool_call};
+use crate::test_gateway::{TestGateway, reset, start_fake_odoo, tool_call};
 
 /// Two API keys of the simulated Odoo; anonymous callers use the first.
 fn audit_config(more: &str) -> String {
@@ -285,7 +285,7 @@ fn client_disconnect_is_recorded_as_cancelled() {
     let (mut asked, _) = odoo.accept().unwrap();
     let mut bytes = [0; 1024];
     assert!(asked.read(&mut bytes).unwrap() > 0);
-    drop(client);
+    reset(client);
     // The gateway closes the connection to Odoo.
     while asked.read(&mut bytes).is_ok_and(|read| read > 0) {}
     let limit = Instant::now() + Duration::from_secs(20);

@@ -22,6 +22,7 @@ fn open(listen: SocketAddr) -> Result<Edge, gatepost::edge::EdgeOpenError> {
     };
     let admin = config::Admin {
         listen: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
+        ..config::Admin::default()
     };
     let gateway = Arc::new(ArcSwap::from_pointee(Gateway::default()));
     Edge::open(&server, &admin, &gateway, &Arc::new(Telemetry::new()))

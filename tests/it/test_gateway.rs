@@ -350,6 +350,19 @@ pub(crate) fn send_raw(address: SocketAddr, request: &[u8]) -> TestResponse {
     TestResponse::read(bytes)
 }
 
+/// Disconnects with a reset, as a client that fails. Closing in order looks to the
+/// gateway like a client that only stopped sending.
+pub(crate) fn reset(stream: TcpStream) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .build()
+        .unwrap();
+    let _inside = runtime.enter();
+    stream.set_nonblocking(true).unwrap();
+    let stream = tokio::net::TcpStream::from_std(stream).unwrap();
+    stream.set_zero_linger().unwrap();
+}
+
 /// A `tools/call` of the handshake era.
 pub(crate) fn tool_call(tool: &str, arguments: &Value) -> Value {
     json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": tool, "arguments": arguments}})

@@ -16,10 +16,12 @@ use tokio::{
     task::{JoinError, JoinSet},
     time::timeout,
 };
+use tracing::warn;
 
 use super::{
     lines::{InputLine, next_line, write_lines},
     message::{MessagePeek, StdioMessageKind, error_line, response_line, session_id},
+    termination::Terminations,
 };
 use crate::{
     edge::{exchange::catch_panic, request_guard::RequestGuard, request_handler::RequestHandler},
@@ -40,6 +42,9 @@ pub enum StdioError {
     /// Stdin cannot be read.
     #[error("cannot read from stdin: {0}")]
     CannotRead(#[source] io::Error),
+    /// The signal handlers cannot be installed.
+    #[error("cannot install the signal handlers: {0}")]
+    NoSignals(#[source] io::Error),
     /// Stdout cannot be written, usually because the client has exited.
     #[error("cannot write to stdout: {0}")]
     CannotWrite(#[source] io::Error),
@@ -48,8 +53,8 @@ pub enum StdioError {
     UnknownInstance(InstanceName),
 }
 
-/// Serves one client until its input ends; calls that still run then have
-/// `drain_timeout` to finish.
+/// Serves one client until its input ends or the process is to end; calls that still
+/// run then have `drain_timeout` to finish, or until the next request to end.
 ///
 /// # Errors
 /// [`StdioError`].
@@ -58,6 +63,7 @@ pub async fn serve<H: RequestHandler>(
     instance: &InstanceName,
     telemetry: &Arc<Telemetry>,
     drain_timeout: Duration,
+    mut terminations: impl Terminations,
     input: impl AsyncRead + Unpin,
     output: impl AsyncWrite + Unpin + Send + 'static,
 ) -> Result<(), StdioError> {
@@ -76,10 +82,24 @@ pub async fn serve<H: RequestHandler>(
         output: sender,
     });
     let read = tokio::select! {
-        read = connection.read_messages(BufReader::new(input), limit, drain_timeout) => read,
+        read = connection.read_messages(
+            BufReader::new(input),
+            limit,
+            drain_timeout,
+            &mut terminations,
+        ) => read,
         // It ends before its senders only if it failed.
         written = &mut writer => return writer_result(written),
     };
+    // Whose client has disconnected or cancelled them.
+    let writes = gateway.load().in_flight_writes();
+    tokio::select! {
+        drained = timeout(drain_timeout, writes.wait_until_none()) => if drained.is_err() {
+            let cut = writes.count();
+            warn!(cut, "Stopped with writes in flight; Odoo may have made them");
+        },
+        () = terminations.next() => {}
+    }
     // All senders are dropped: the writer writes what is queued, then ends.
     let written = writer_result(writer.await);
     read.map_err(StdioError::CannotRead)?;
@@ -105,6 +125,7 @@ impl<H: RequestHandler> StdioConnection<H> {
         mut input: impl AsyncBufReadExt + Unpin,
         limit: usize,
         drain_timeout: Duration,
+        terminations: &mut impl Terminations,
     ) -> io::Result<()> {
         let mut calls = JoinSet::new();
         let mut cancellable = HashMap::new();
@@ -113,9 +134,17 @@ impl<H: RequestHandler> StdioConnection<H> {
             while calls.try_join_next().is_some() {}
             cancellable.retain(|_, cancel: &mut oneshot::Sender<()>| !cancel.is_closed());
             if calls.len() >= MAX_CONCURRENT_CALLS.saturating_add(MAX_QUEUED_CALLS) {
-                calls.join_next().await;
+                tokio::select! {
+                    () = terminations.next() => break,
+                    _ = calls.join_next() => {}
+                }
             }
-            let message = match next_line(&mut input, limit).await? {
+            let line = tokio::select! {
+                biased;
+                () = terminations.next() => break,
+                line = next_line(&mut input, limit) => line?,
+            };
+            let message = match line {
                 InputLine::Eof => break,
                 InputLine::TooLong => {
                     let text = format!("a message must be at most {limit} bytes");
@@ -153,7 +182,10 @@ impl<H: RequestHandler> StdioConnection<H> {
         self.gateway.load().cancel_pending();
         // Calls that exceed the timeout are dropped with the set.
         let rest = async { while calls.join_next().await.is_some() {} };
-        drop(timeout(drain_timeout, rest).await);
+        tokio::select! {
+            _ = timeout(drain_timeout, rest) => {}
+            () = terminations.next() => {}
+        }
         Ok(())
     }
 

@@ -7,5 +7,7 @@
 mod connection;
 mod lines;
 mod message;
+mod termination;
 
 pub use connection::{StdioError, serve};
+pub use termination::{TerminationSignals, Terminations};

@@ -13,7 +13,11 @@ use tokio::{
 use super::{HostEvent, ScriptedHost, TestEdge, read_until, stable_lines};
 use crate::{
     config,
-    edge::{admin::Admin, bounds::Bounds, drain::Drain},
+    edge::{
+        admin::{Admin, AdminHosts},
+        bounds::Bounds,
+        drain::Drain,
+    },
     telemetry::Telemetry,
 };
 use gatepost_base::InstanceName;
@@ -67,6 +71,7 @@ async fn readyz_status_after(ready_after: Duration) -> StatusCode {
         Arc::new(Telemetry::new()),
         Bounds::from(&config::Server::default()),
         Arc::new(Drain::new(Duration::ZERO)),
+        AdminHosts::new(&[]),
     );
     admin.respond(&Method::GET, "/readyz").await.status
 }
@@ -91,7 +96,7 @@ async fn admin_listener_serves_metrics_and_404_for_unknown_paths() {
     assert!(answer.contains("text/plain; version=0.0.4\r\n"), "{answer}");
     assert!(answer.contains("gatepost_build_info{version="), "{answer}");
     assert!(
-        answer.ends_with("gatepost_connections_total 0\n"),
+        answer.contains("\ngatepost_connections_total 0\n"),
         "{answer}"
     );
     for path in ["/", "/mcp", "/metrics/", "/livez/.."] {
@@ -120,5 +125,43 @@ async fn admin_listener_keeps_connection_alive() {
         let get = b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n";
         scraper.write_all(get).await.unwrap();
         read_until(&mut scraper, "\ngatepost_connections_total 0\n").await;
+    }
+}
+
+#[tokio::test]
+async fn admin_listener_rejects_public_host_names() {
+    let stage =
+        TestEdge::with_admin(|admin| admin.allowed_hosts = vec!["ops.example.com".to_owned()]);
+    for (host, status) in [
+        ("127.0.0.1:9090", 200),
+        ("[::1]:9090", 200),
+        ("10.0.0.7", 200),
+        ("localhost", 200),
+        ("gatepost:9090", 200),
+        ("gatepost.monitoring.svc:9090", 200),
+        ("gatepost.internal", 200),
+        ("OPS.example.com:9090", 200),
+        ("evil.example.com", 421),
+        ("127.0.0.1.nip.io:9090", 421),
+        ("internal.evil.com", 421),
+        ("ops.example.com.evil.com", 421),
+    ] {
+        let get = format!("GET /livez HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        let answer = stage.send_to(stage.admin, &get).await;
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{host}: {answer}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn idle_admin_connections_make_room() {
+    let stage = TestEdge::open();
+    let mut idle = Vec::new();
+    for _ in 0..200 {
+        idle.push(TcpStream::connect(stage.admin).await.unwrap());
+        let answer = stage.get_admin("/livez").await;
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
     }
 }

@@ -8,8 +8,8 @@ use tokio::{
 };
 
 use super::{
-    TEST_TIMEOUT, TestEdge, post, post_and_close, read_to_end, read_until, requests_total,
-    within_timeout,
+    HostEvent, TEST_TIMEOUT, TestEdge, post, post_and_close, read_to_end, read_until,
+    requests_total, within_timeout,
 };
 
 fn status(answer: &str) -> &str {
@@ -170,6 +170,83 @@ async fn malformed_http_is_400() {
     }
 }
 
+/// Requests that a strict reader and a lenient one would divide differently, each
+/// with a second one hidden in it.
+#[tokio::test]
+async fn ambiguous_framing_is_400_and_hidden_request_is_never_served() {
+    let mut stage = TestEdge::open();
+    let hidden = "POST /hidden HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n";
+    let head = |more: &str| format!("POST /echo HTTP/1.1\r\nHost: a\r\n{more}\r\n");
+    let chunked = head("Transfer-Encoding: chunked\r\n");
+    let length = hidden.len();
+    let both = "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n";
+    for request in [
+        format!("{chunked}2;a\nx\r\n{{}}\r\n0\r\n\r\n"),
+        format!("{chunked}2\n{{}}\n0\n\n"),
+        format!("{chunked}\r\n\r\n"),
+        format!("{chunked};ext\r\n\r\n"),
+        format!("{chunked}0\r\nbad trailer\r\n\r\n"),
+        format!("{}0\r\n\r\n", head(both)),
+        format!(
+            "{}0\r\n\r\n",
+            head("transfer-encoding: chunked\r\ncontent-length: 0\r\n")
+        ),
+        format!(
+            "{}0\r\n\r\n",
+            head("Transfer-Encoding: chunked, chunked\r\n")
+        ),
+        format!(
+            "{}0\r\n\r\n",
+            head("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n")
+        ),
+        format!("POST /echo HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+        head(&format!("Content-Length : {length}\r\n")),
+        head(&format!("Content-Length: +{length}\r\n")),
+        head(&format!("X: a\n\tContent-Length: {length}\r\n")),
+        "POST /echo HTTP/1.1\nHost: a\n\n".to_owned(),
+        "POST /a b HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(),
+    ] {
+        // Also one byte at a time, so that no piece holds a whole line.
+        for whole in [true, false] {
+            let mut client = stage.connect().await;
+            client.set_nodelay(true).unwrap();
+            let bytes = format!("{request}{hidden}");
+            for piece in bytes.as_bytes().chunks(if whole { bytes.len() } else { 1 }) {
+                if client.write_all(piece).await.is_err() {
+                    break;
+                }
+            }
+            let answer = read_to_end(&mut client).await;
+            assert_eq!(status(&answer), "400", "{request:?} {answer}");
+            assert!(answer.contains("Connection: close\r\n"), "{answer}");
+            assert_eq!(
+                answer.matches("X-Request-Id").count(),
+                1,
+                "{request:?} {answer}"
+            );
+        }
+    }
+    // The bystander is served, and nothing else was.
+    let answer = stage.send(&post_and_close("/echo", "{}", "")).await;
+    assert_eq!(status(&answer), "200", "{answer}");
+    assert_eq!(
+        stage.next_event().await,
+        HostEvent::Started("/echo".to_owned())
+    );
+    assert!(stage.events.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn chunk_extensions_trailers_and_pipelining_are_read_exactly() {
+    let stage = TestEdge::open();
+    let first = "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n\
+                 7;name=\"a;b\"\r\n{\"n\":1}\r\n0;last\r\nDigest: x\r\n\r\n";
+    let bytes = format!("{first}\r\n{}", post_and_close("/echo", "{\"n\":2}", ""));
+    let answers = stage.send(&bytes).await;
+    assert!(answers.contains("{\"n\":1}HTTP/1.1 200 "), "{answers}");
+    assert!(answers.ends_with("{\"n\":2}"), "{answers}");
+}
+
 /// Sends a byte at a time until the edge closes the connection.
 async fn send_slowly(client: &mut TcpStream, bytes: &str) {
     for byte in bytes.bytes().cycle() {
@@ -247,18 +324,85 @@ async fn idle_connections_do_not_block_new_requests() {
 }
 
 #[tokio::test]
-async fn connection_beyond_limit_waits_for_a_free_slot() {
-    let stage = TestEdge::with_server(|server| server.max_connections = 2);
-    let first = stage.connect().await;
-    let second = stage.connect().await;
-    stage.wait_for_metric("connections_open 2").await;
+async fn connection_beyond_limit_waits_while_all_others_have_requests() {
+    let mut stage = TestEdge::with_server(|server| server.max_connections = 2);
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        let mut client = stage.connect().await;
+        client
+            .write_all(post_and_close("/held", "{}", "").as_bytes())
+            .await
+            .unwrap();
+        assert_eq!(
+            stage.next_event().await,
+            HostEvent::Started("/held".to_owned())
+        );
+        held.push(client);
+    }
     let mut third = stage.connect().await;
     third
         .write_all(post_and_close("/echo", "{}", "").as_bytes())
         .await
         .unwrap();
-    drop(first);
+    stage.release.notify_one();
     let answer = read_to_end(&mut third).await;
     assert_eq!(status(&answer), "200", "{answer}");
-    drop(second);
+    stage.release.notify_one();
+    for client in &mut held {
+        assert_eq!(status(&read_to_end(client).await), "200");
+    }
+}
+
+#[tokio::test]
+async fn idle_connections_make_room_for_new_ones() {
+    let stage = TestEdge::with_server(|server| server.max_connections = 8);
+    let mut idle = Vec::new();
+    for number in 0..100 {
+        let mut client = stage.connect().await;
+        // Some send nothing, some part of a head, some were served before.
+        match number % 3 {
+            0 => {}
+            1 => client.write_all(b"POST /").await.unwrap(),
+            _ => {
+                let request = post("/echo", "{}", "");
+                client.write_all(request.as_bytes()).await.unwrap();
+                read_until(&mut client, "{}").await;
+            }
+        }
+        idle.push(client);
+        let answer = stage.send(&post_and_close("/echo", "{}", "")).await;
+        assert_eq!(status(&answer), "200", "{answer}");
+        let answer = stage.get_admin("/livez").await;
+        assert_eq!(status(&answer), "200", "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn address_with_too_many_connections_in_use_gets_no_more() {
+    let mut stage = TestEdge::with_server(|server| server.max_connections_per_address = 2);
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        let mut client = stage.connect().await;
+        client
+            .write_all(post_and_close("/held", "{}", "").as_bytes())
+            .await
+            .unwrap();
+        assert_eq!(
+            stage.next_event().await,
+            HostEvent::Started("/held".to_owned())
+        );
+        held.push(client);
+    }
+    assert_eq!(stage.send(&post_and_close("/echo", "{}", "")).await, "");
+    // From another address.
+    let other = tokio::net::TcpSocket::new_v4().unwrap();
+    other.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+    let mut client = other.connect(stage.address).await.unwrap();
+    client
+        .write_all(post_and_close("/echo", "{}", "").as_bytes())
+        .await
+        .unwrap();
+    assert_eq!(status(&read_to_end(&mut client).await), "200");
+    stage.release.notify_one();
+    stage.release.notify_one();
 }

@@ -175,31 +175,62 @@ async fn long_call_becomes_event_stream_with_heartbeats() {
 }
 
 #[tokio::test]
-async fn client_disconnect_cancels_call() {
+async fn reset_cancels_call_and_half_close_does_not() {
     let mut stage = TestEdge::open();
-    for half in [false, true] {
-        let mut client = stage.connect().await;
-        let request = post("/held", "{}", "");
-        client.write_all(request.as_bytes()).await.unwrap();
-        assert_eq!(
-            stage.next_event().await,
-            HostEvent::Started("/held".to_owned())
-        );
-        // The edge cannot distinguish a half-closed connection, so it counts the same.
-        if half {
-            client.shutdown().await.unwrap();
-        } else {
-            drop(client);
-        }
-        assert_eq!(
-            stage.next_event().await,
-            HostEvent::Cancelled("/held".to_owned())
-        );
-    }
-    stage.wait_for_metric(&requests_total("hung_up", 2)).await;
+    let mut client = stage.connect().await;
+    let request = post("/held", "{}", "");
+    client.write_all(request.as_bytes()).await.unwrap();
+    assert_eq!(
+        stage.next_event().await,
+        HostEvent::Started("/held".to_owned())
+    );
+    client.shutdown().await.unwrap();
+    // Read after the half-close, on another connection.
+    stage.send(&post_and_close("/echo", "{}", "")).await;
+    assert_eq!(
+        stage.next_event().await,
+        HostEvent::Started("/echo".to_owned())
+    );
+    stage.release.notify_one();
+    let answer = read_to_end(&mut client).await;
+    assert!(answer.ends_with("{\"held\":1}"), "{answer}");
+
+    let mut client = stage.connect().await;
+    client.write_all(request.as_bytes()).await.unwrap();
+    assert_eq!(
+        stage.next_event().await,
+        HostEvent::Started("/held".to_owned())
+    );
+    client.set_zero_linger().unwrap();
+    drop(client);
+    assert_eq!(
+        stage.next_event().await,
+        HostEvent::Cancelled("/held".to_owned())
+    );
+    stage.wait_for_metric(&requests_total("hung_up", 1)).await;
     stage
         .wait_for_metric(r#"requests_in_flight{instance="none"} 0"#)
         .await;
+}
+
+#[tokio::test]
+async fn half_close_on_event_stream_does_not_cancel_call() {
+    let mut stage = TestEdge::with_server(|server| server.event_stream_after_ms = 1);
+    let mut client = stage.connect().await;
+    let request = post_and_close("/held", "{}", EVENTS);
+    client.write_all(request.as_bytes()).await.unwrap();
+    read_until(&mut client, ": still working").await;
+    assert_eq!(
+        stage.next_event().await,
+        HostEvent::Started("/held".to_owned())
+    );
+    client.shutdown().await.unwrap();
+    // One comment at once, and more although the interval is a minute.
+    read_until(&mut client, ": still working").await;
+    read_until(&mut client, ": still working").await;
+    stage.release.notify_one();
+    let answer = dechunked(&read_to_end(&mut client).await);
+    assert!(answer.contains("data: {\"held\":1}"), "{answer}");
 }
 
 #[tokio::test]

@@ -87,3 +87,80 @@ async fn readyz_fails_while_draining_and_livez_stays_ok() {
     read_to_end(&mut client).await;
     stage.wait_for_exit().await;
 }
+
+#[tokio::test]
+async fn shutdown_under_steady_traffic_ends_with_nothing_cut() {
+    let mut stage = TestEdge::with_server(|server| server.drain_timeout_ms = 2_000);
+    // One request in flight at a time, without a pause, for as long as the edge accepts.
+    let traffic = async |address| {
+        let mut served = 0_u32;
+        loop {
+            let Ok(mut client) = tokio::net::TcpStream::connect(address).await else {
+                return served;
+            };
+            let request = post_and_close("/echo", "{}", "");
+            if client.write_all(request.as_bytes()).await.is_err() {
+                continue;
+            }
+            let answer = read_to_end(&mut client).await;
+            // Served whole, or not begun.
+            assert!(
+                answer.is_empty() || answer.starts_with("HTTP/1.1 503 ") || answer.ends_with("{}"),
+                "{answer}"
+            );
+            served += u32::from(answer.ends_with("{}"));
+        }
+    };
+    let running = tokio::spawn(traffic(stage.address));
+    assert_eq!(
+        stage.next_event().await,
+        HostEvent::Started("/echo".to_owned())
+    );
+    stage.shutdown.shut_down();
+    let served = within_timeout(running).await.unwrap();
+    stage.wait_for_exit().await;
+    stage
+        .wait_for_metric(&requests_total("answered", served))
+        .await;
+    assert!(
+        !stage
+            .telemetry
+            .metrics
+            .encode(|_| {})
+            .unwrap()
+            .contains("outcome=\"cut\"")
+    );
+}
+
+#[tokio::test]
+async fn request_on_open_connection_is_not_begun_in_second_half_of_drain() {
+    let mut stage = TestEdge::with_server(|server| server.drain_timeout_ms = 400);
+    let mut held = stage.connect().await;
+    held.write_all(post("/held", "{}", "").as_bytes())
+        .await
+        .unwrap();
+    assert_eq!(
+        stage.next_event().await,
+        HostEvent::Started("/held".to_owned())
+    );
+    let mut fresh = stage.connect().await;
+    stage.wait_for_metric("connections_open 2").await;
+    stage.shutdown.shut_down();
+    // The listener closes after half of the time.
+    within_timeout(async {
+        while tokio::net::TcpStream::connect(stage.address).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    drop(fresh.write_all(post("/echo", "{}", "").as_bytes()).await);
+    let answer = read_to_end(&mut fresh).await;
+    assert!(
+        answer.is_empty() || answer.starts_with("HTTP/1.1 503 "),
+        "{answer}"
+    );
+    stage.wait_for_exit().await;
+    while let Ok(event) = stage.events.try_recv() {
+        assert_ne!(event, HostEvent::Started("/echo".to_owned()));
+    }
+}

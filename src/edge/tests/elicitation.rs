@@ -13,9 +13,10 @@ use serde_json::{Value, json};
 use tokio::{
     io::{AsyncWriteExt, DuplexStream, duplex},
     net::TcpStream,
+    sync::mpsc,
 };
 
-use super::{post_and_close, read_to_end, read_until, within_timeout};
+use super::{post_and_close, read_to_end, read_until, stdio::ScriptedTerminations, within_timeout};
 use crate::{
     config::{Sources, ValidConfig, load},
     edge::{
@@ -679,7 +680,8 @@ impl LocalClient {
         let served = tokio::spawn(async move {
             let telemetry = Arc::new(Telemetry::new());
             let patience = Duration::from_secs(20);
-            serve(&gateway, &one, &telemetry, patience, stdin, stdout).await
+            let signals = ScriptedTerminations(mpsc::unbounded_channel().1);
+            serve(&gateway, &one, &telemetry, patience, signals, stdin, stdout).await
         });
         Self {
             input,

@@ -215,9 +215,21 @@ impl TestEdge {
         Self::with_readiness(ready, change)
     }
 
+    fn with_admin(change: impl FnOnce(&mut config::Admin)) -> Self {
+        Self::with_config(Vec::new(), |_| {}, change)
+    }
+
     fn with_readiness(
         ready: Vec<(InstanceName, Result<(), String>)>,
         change: impl FnOnce(&mut config::Server),
+    ) -> Self {
+        Self::with_config(ready, change, |_| {})
+    }
+
+    fn with_config(
+        ready: Vec<(InstanceName, Result<(), String>)>,
+        change: impl FnOnce(&mut config::Server),
+        change_admin: impl FnOnce(&mut config::Admin),
     ) -> Self {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut server = config::Server {
@@ -231,7 +243,11 @@ impl TestEdge {
             ..config::Server::default()
         };
         change(&mut server);
-        let admin = config::Admin { listen: Some(any) };
+        let mut admin = config::Admin {
+            listen: Some(any),
+            ..config::Admin::default()
+        };
+        change_admin(&mut admin);
         let (sender, events) = mpsc::unbounded_channel();
         let release = Arc::new(Notify::new());
         let telemetry = Arc::new(Telemetry::new());

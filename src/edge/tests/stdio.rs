@@ -11,7 +11,7 @@ use tokio::{
 
 use super::{HostEvent, ScriptedHost, read_to_end, read_until, within_timeout};
 use crate::{
-    edge::stdio::{StdioError, serve},
+    edge::stdio::{StdioError, Terminations, serve},
     telemetry::Telemetry,
 };
 use gatepost_base::InstanceName;
@@ -22,7 +22,20 @@ struct StdioPipe {
     output: DuplexStream,
     events: mpsc::UnboundedReceiver<HostEvent>,
     release: Arc<Notify>,
+    /// Asks it to end.
+    terminate: mpsc::UnboundedSender<()>,
     served: JoinHandle<Result<(), StdioError>>,
+}
+
+/// Requests to end that a test sends.
+pub(super) struct ScriptedTerminations(pub(super) mpsc::UnboundedReceiver<()>);
+
+impl Terminations for ScriptedTerminations {
+    async fn next(&mut self) {
+        if self.0.recv().await.is_none() {
+            std::future::pending::<()>().await;
+        }
+    }
 }
 
 impl StdioPipe {
@@ -42,16 +55,22 @@ impl StdioPipe {
         let (input, stdin) = duplex(1 << 16);
         let (stdout, output) = duplex(1 << 16);
         let instance = InstanceName::try_from(instance).unwrap();
+        let (terminate, signals) = mpsc::unbounded_channel();
         let served = tokio::spawn(async move {
             let gateway = Arc::new(ArcSwap::from_pointee(actor));
             let telemetry = Arc::new(Telemetry::new());
-            serve(&gateway, &instance, &telemetry, patience, stdin, stdout).await
+            let signals = ScriptedTerminations(signals);
+            serve(
+                &gateway, &instance, &telemetry, patience, signals, stdin, stdout,
+            )
+            .await
         });
         Self {
             input,
             output,
             events,
             release,
+            terminate,
             served,
         }
     }
@@ -216,4 +235,39 @@ async fn unknown_instance_fails_before_input_is_read() {
         matches!(&served, Err(StdioError::UnknownInstance(name)) if name.as_str() == "other"),
         "{served:?}"
     );
+}
+
+#[tokio::test]
+async fn call_in_flight_is_answered_after_request_to_end() {
+    let mut pipe = StdioPipe::open();
+    pipe.send(br#"{"id":1,"path":"/held"}"#).await;
+    assert_eq!(pipe.next_event().await, started("/held"));
+    pipe.terminate.send(()).unwrap();
+    // Read no more, although the input is open.
+    within_timeout(async {
+        while pipe.input.write_all(&[b' '; 1 << 12]).await.is_ok() {
+            tokio::task::yield_now().await;
+            pipe.release.notify_one();
+        }
+    })
+    .await;
+    let said = read_to_end(&mut pipe.output).await;
+    assert_eq!(said, "{\"held\":1}\n");
+    within_timeout(pipe.served).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn second_request_to_end_does_not_wait_for_calls() {
+    let mut pipe = StdioPipe::open();
+    pipe.send(br#"{"id":1,"path":"/held"}"#).await;
+    assert_eq!(pipe.next_event().await, started("/held"));
+    pipe.terminate.send(()).unwrap();
+    pipe.terminate.send(()).unwrap();
+    assert_eq!(
+        pipe.next_event().await,
+        HostEvent::Cancelled("/held".to_owned())
+    );
+    // Nothing else waits.
+    drop(pipe.terminate);
+    within_timeout(pipe.served).await.unwrap().unwrap();
 }

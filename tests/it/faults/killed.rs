@@ -20,7 +20,7 @@ use super::{
     configuration,
     process::{GatewayProcess, new_key, read_calls, verify_journal, wait_until},
 };
-use crate::test_gateway::{start_fake_odoo, tool_call};
+use crate::test_gateway::{reset, start_fake_odoo, tool_call};
 
 /// The state store for writes is a file.
 fn gateway_configuration(odoo: &str) -> String {
@@ -66,7 +66,7 @@ fn shutdown_waits_for_writes_of_disconnected_clients() {
         .build()
         .unwrap();
     runtime.block_on(held.wait_until_reached());
-    drop(client);
+    reset(client);
     // Until the gateway has seen that.
     thread::sleep(Duration::from_millis(500));
     let stopping = thread::spawn(move || gateway.stop());

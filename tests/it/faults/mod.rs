@@ -9,6 +9,7 @@
 //! | Odoo | `odoo` | `odoo` | `odoo` | `odoo` | `odoo` | `odoo` | `odoo` | all turns taken: `odoo` |
 //! | disk | | | | | | | | full, on a file system that is full and by a limit: `disk`; not writable: `audit` |
 //! | clock | | | | | | | | forward and back: `clock` |
+//! | clients | | | | | | | | too many connections, bodies held back, a log that is not read: `edge` |
 //! | Gatepost | | | | | | | | killed while writing, two on one Redis: `processes`; killed in the middle of a change: `killed`; under load: `tests/bench/load` |
 //!
 //! Each scenario checks what the model reads, the HTTP status, `/readyz`, the
@@ -17,6 +18,7 @@
 
 mod clock;
 mod disk;
+mod edge;
 mod killed;
 mod odoo;
 mod process;

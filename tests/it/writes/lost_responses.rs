@@ -18,7 +18,7 @@ use serde_json::json;
 use super::{
     ALL, answered, call_count, change_id, created_ids, direct, stage, stage_of, undo_change,
 };
-use crate::test_gateway::{TestGateway, tool_call};
+use crate::test_gateway::{TestGateway, reset, tool_call};
 
 #[test]
 fn lost_create_is_found_by_its_key() {
@@ -182,7 +182,7 @@ fn write_completes_and_is_recorded_after_client_disconnects() {
         .build()
         .unwrap();
     runtime.block_on(held.wait_until_reached());
-    drop(client);
+    reset(client);
     // Until the gateway has detected that.
     std::thread::sleep(Duration::from_millis(500));
     held.release();

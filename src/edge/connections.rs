@@ -1,0 +1,319 @@
+//! The places for connections: who may have how many, and who makes room.
+//!
+//! A connection that waits for a request costs a file descriptor and some
+//! memory, and a client that opens thousands must not keep others out. So when all
+//! places are taken, the connection that has waited longest for a request is closed. No
+//! address has all places; beyond its share, it makes room for itself.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, hash_map::Entry},
+    mem,
+    net::IpAddr,
+    sync::Arc,
+};
+
+use ipnet::IpNet;
+use tokio::sync::{Mutex as AsyncMutex, Notify};
+
+use gatepost_base::sync::lock;
+use gatepost_state::limits::network_of;
+
+/// The places of one or more listeners.
+#[derive(Debug)]
+pub(super) struct Places {
+    limits: PlaceLimits,
+    table: std::sync::Mutex<Table>,
+    /// Notified when a place is free.
+    freed: Notify,
+    /// Held by the listener whose turn it is to wait for a place.
+    turn: AsyncMutex<()>,
+}
+
+/// How many connections there may be.
+#[derive(Clone, Debug)]
+pub(super) struct PlaceLimits {
+    pub(super) total: usize,
+    /// From one address, or from one /64 of IPv6.
+    pub(super) per_address: usize,
+    /// Proxies, whose connections are those of many clients.
+    pub(super) proxies: Vec<IpNet>,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    open: usize,
+    by_address: HashMap<IpAddr, AddressPlaces>,
+    /// The connections without a request, longest first.
+    idle: BTreeMap<u64, IdleConnection>,
+    next: u64,
+    /// Whether a new connection waits although none is idle.
+    starved: bool,
+}
+
+/// The connections of one address.
+#[derive(Debug, Default)]
+struct AddressPlaces {
+    open: usize,
+    /// The keys of those without a request, longest first.
+    idle: BTreeSet<u64>,
+}
+
+#[derive(Debug)]
+struct IdleConnection {
+    address: Option<IpAddr>,
+    evicted: Arc<Notify>,
+}
+
+impl Table {
+    fn add_idle(&mut self, connection: IdleConnection) -> u64 {
+        let key = self.next;
+        self.next = key.wrapping_add(1);
+        if let Some(address) = connection.address {
+            self.by_address.entry(address).or_default().idle.insert(key);
+        }
+        self.idle.insert(key, connection);
+        key
+    }
+
+    fn remove_idle(&mut self, key: u64) -> Option<IdleConnection> {
+        let connection = self.idle.remove(&key)?;
+        let address = connection.address;
+        if let Some(places) = address.and_then(|address| self.by_address.get_mut(&address)) {
+            places.idle.remove(&key);
+        }
+        Some(connection)
+    }
+
+    /// Closes this connection to make room.
+    fn evict(&mut self, key: u64) {
+        if let Some(connection) = self.remove_idle(key) {
+            connection.evicted.notify_one();
+        }
+    }
+}
+
+/// The place of one connection, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Place {
+    connection: Arc<PlacedConnection>,
+}
+
+/// What a connection reports about itself.
+#[derive(Debug)]
+pub(super) struct PlacedConnection {
+    places: Arc<Places>,
+    address: Option<IpAddr>,
+    /// Its key in the table while it has no request.
+    idle: std::sync::Mutex<Option<u64>>,
+    evicted: Arc<Notify>,
+}
+
+impl PlaceLimits {
+    /// Limits for this many connections, of which no address gets more than three
+    /// quarters.
+    pub(super) fn new(total: usize, per_address: usize, proxies: Vec<IpNet>) -> Self {
+        let total = total.max(1);
+        Self {
+            total,
+            per_address: per_address.clamp(1, total.saturating_sub(total / 4)),
+            proxies,
+        }
+    }
+}
+
+impl Places {
+    pub(super) fn new(limits: PlaceLimits) -> Arc<Self> {
+        Arc::new(Self {
+            limits,
+            table: std::sync::Mutex::default(),
+            freed: Notify::new(),
+            turn: AsyncMutex::new(()),
+        })
+    }
+
+    /// Takes a place for a new connection, and waits while every other one has a
+    /// request. `None` if all connections that the address may have have one.
+    pub(super) async fn take(self: &Arc<Self>, peer: IpAddr) -> Option<Place> {
+        let is_proxy = self.limits.proxies.iter().any(|net| net.contains(&peer));
+        let address = (!is_proxy).then(|| network_of(peer));
+        let _turn = self.turn.lock().await;
+        loop {
+            let freed = self.freed.notified();
+            match self.try_take(address) {
+                Ok(place) => return place,
+                Err(Full) => freed.await,
+            }
+        }
+    }
+
+    fn try_take(self: &Arc<Self>, address: Option<IpAddr>) -> Result<Option<Place>, Full> {
+        let mut table = lock(&self.table);
+        let of_address = address.and_then(|address| table.by_address.get(&address));
+        let full = of_address.filter(|places| places.open >= self.limits.per_address);
+        let longest = match full.map(|places| places.idle.first().copied()) {
+            Some(None) => return Ok(None),
+            Some(own) => own,
+            None if table.open >= self.limits.total => {
+                table.idle.first_key_value().map(|(key, _)| *key)
+            }
+            None => {
+                table.open = table.open.saturating_add(1);
+                if let Some(address) = address {
+                    let places = table.by_address.entry(address).or_default();
+                    places.open = places.open.saturating_add(1);
+                }
+                drop(table);
+                return Ok(Some(self.place(address)));
+            }
+        };
+        match longest {
+            Some(longest) => table.evict(longest),
+            None => table.starved = true,
+        }
+        Err(Full)
+    }
+
+    fn place(self: &Arc<Self>, address: Option<IpAddr>) -> Place {
+        let connection = PlacedConnection {
+            places: Arc::clone(self),
+            address,
+            idle: std::sync::Mutex::new(None),
+            evicted: Arc::new(Notify::new()),
+        };
+        connection.wait_for_request();
+        Place {
+            connection: Arc::new(connection),
+        }
+    }
+}
+
+/// Every place is taken.
+#[derive(Debug)]
+struct Full;
+
+impl Place {
+    /// The connection, for what serves it.
+    pub(super) fn connection(&self) -> Arc<PlacedConnection> {
+        Arc::clone(&self.connection)
+    }
+}
+
+impl PlacedConnection {
+    /// The connection has no request from now on, and may be closed.
+    pub(super) fn wait_for_request(&self) {
+        let mut idle = lock(&self.idle);
+        if idle.is_none() {
+            let mut table = lock(&self.places.table);
+            *idle = Some(table.add_idle(IdleConnection {
+                address: self.address,
+                evicted: Arc::clone(&self.evicted),
+            }));
+            if mem::take(&mut table.starved) {
+                self.places.freed.notify_one();
+            }
+        }
+    }
+
+    /// The connection has a request from now on. False if it is being closed, so
+    /// that the request must not be served.
+    pub(super) fn start_request(&self) -> bool {
+        match lock(&self.idle).take() {
+            Some(key) => lock(&self.places.table).remove_idle(key).is_some(),
+            None => true,
+        }
+    }
+
+    /// Returns when the connection must be closed.
+    pub(super) async fn evicted(&self) {
+        self.evicted.notified().await;
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let connection = &self.connection;
+        let idle = lock(&connection.idle).take();
+        let mut table = lock(&connection.places.table);
+        if let Some(key) = idle {
+            table.remove_idle(key);
+        }
+        table.open = table.open.saturating_sub(1);
+        if let Some(address) = connection.address
+            && let Entry::Occupied(mut places) = table.by_address.entry(address)
+        {
+            places.get_mut().open = places.get().open.saturating_sub(1);
+            if places.get().open == 0 {
+                places.remove();
+            }
+        }
+        drop(table);
+        connection.places.freed.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use futures_util::FutureExt as _;
+
+    use super::{PlaceLimits, Places};
+
+    fn address(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[tokio::test]
+    async fn longest_waiting_connection_makes_room_and_busy_ones_do_not() {
+        let places = Places::new(PlaceLimits::new(2, 2, Vec::new()));
+        let busy = places.take(address("192.0.2.1")).await.unwrap();
+        let idle = places.take(address("192.0.2.2")).await.unwrap();
+        assert!(busy.connection().start_request());
+        let mut waiting = Box::pin(places.take(address("192.0.2.3")));
+        assert!(waiting.as_mut().now_or_never().is_none());
+        idle.connection().evicted().await;
+        // Its request came too late.
+        assert!(!idle.connection().start_request());
+        drop(idle);
+        let third = waiting.await.unwrap();
+        assert!(third.connection().start_request());
+        let mut waiting = Box::pin(places.take(address("192.0.2.4")));
+        assert!(waiting.as_mut().now_or_never().is_none());
+        assert!(busy.connection().evicted().now_or_never().is_none());
+        // Idle again, so it makes room; a second time changes nothing.
+        busy.connection().wait_for_request();
+        busy.connection().wait_for_request();
+        assert!(waiting.as_mut().now_or_never().is_none());
+        busy.connection().evicted().await;
+        drop(busy);
+        assert!(waiting.await.is_some());
+    }
+
+    #[tokio::test]
+    async fn address_has_its_share_and_a_proxy_all() {
+        let proxies = vec!["10.0.0.0/8".parse().unwrap()];
+        let places = Places::new(PlaceLimits::new(8, 100, proxies));
+        let mut held = Vec::new();
+        for host in 0..6 {
+            let same = format!("2001:db8::{host}");
+            let place = places.take(address(&same)).await.unwrap();
+            assert!(place.connection().start_request());
+            held.push(place);
+        }
+        assert!(places.take(address("2001:db8::ffff")).await.is_none());
+        assert!(places.take(address("2001:db8:0:1::1")).await.is_some());
+        // An idle one makes room for another of its address.
+        held[2].connection().wait_for_request();
+        let mut waiting = Box::pin(places.take(address("2001:db8::ffff")));
+        assert!(waiting.as_mut().now_or_never().is_none());
+        held[2].connection().evicted().await;
+        held.remove(2);
+        assert!(waiting.await.is_some());
+        held.pop();
+        assert!(places.take(address("2001:db8::ffff")).await.is_some());
+        drop(held);
+        for _ in 0..8 {
+            std::mem::forget(places.take(address("10.0.0.1")).await.unwrap());
+        }
+    }
+}
