@@ -9,7 +9,10 @@ use std::{
     collections::{BTreeMap, BTreeSet, HashMap, hash_map::Entry},
     mem,
     net::IpAddr,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
 };
 
 use ipnet::IpNet;
@@ -46,6 +49,8 @@ struct Table {
     /// The connections without a request, longest first.
     idle: BTreeMap<u64, IdleConnection>,
     next: u64,
+    /// Those that were told to close and have not yet.
+    closing: usize,
     /// Whether a new connection waits although none is idle.
     starved: bool,
 }
@@ -56,12 +61,22 @@ struct AddressPlaces {
     open: usize,
     /// The keys of those without a request, longest first.
     idle: BTreeSet<u64>,
+    /// Those that were told to close and have not yet.
+    closing: usize,
 }
 
 #[derive(Debug)]
 struct IdleConnection {
     address: Option<IpAddr>,
-    evicted: Arc<Notify>,
+    eviction: Arc<Eviction>,
+}
+
+/// Tells a connection to close.
+#[derive(Debug, Default)]
+struct Eviction {
+    told: Notify,
+    /// Changed while the table is locked.
+    is_told: AtomicBool,
 }
 
 impl Table {
@@ -87,7 +102,13 @@ impl Table {
     /// Closes this connection to make room.
     fn evict(&mut self, key: u64) {
         if let Some(connection) = self.remove_idle(key) {
-            connection.evicted.notify_one();
+            self.closing = self.closing.saturating_add(1);
+            let address = connection.address;
+            if let Some(places) = address.and_then(|address| self.by_address.get_mut(&address)) {
+                places.closing = places.closing.saturating_add(1);
+            }
+            connection.eviction.is_told.store(true, Relaxed);
+            connection.eviction.told.notify_one();
         }
     }
 }
@@ -105,7 +126,7 @@ pub(super) struct PlacedConnection {
     address: Option<IpAddr>,
     /// Its key in the table while it has no request.
     idle: std::sync::Mutex<Option<u64>>,
-    evicted: Arc<Notify>,
+    eviction: Arc<Eviction>,
 }
 
 impl PlaceLimits {
@@ -149,11 +170,18 @@ impl Places {
     fn try_take(self: &Arc<Self>, address: Option<IpAddr>) -> Result<Option<Place>, Full> {
         let mut table = lock(&self.table);
         let of_address = address.and_then(|address| table.by_address.get(&address));
-        let full = of_address.filter(|places| places.open >= self.limits.per_address);
-        let longest = match full.map(|places| places.idle.first().copied()) {
-            Some(None) => return Ok(None),
-            Some(own) => own,
+        // A share of all places is no share.
+        let has_share = self.limits.per_address < self.limits.total;
+        let full = of_address.filter(|places| has_share && places.open >= self.limits.per_address);
+        let longest = match full.map(|places| (places.idle.first().copied(), places.closing)) {
+            Some((None, 0)) => return Ok(None),
+            Some((own, 0)) => own,
+            // One that closes makes room.
+            Some((_, _)) => return Err(Full),
             None if table.open >= self.limits.total => {
+                if table.closing > 0 {
+                    return Err(Full);
+                }
                 table.idle.first_key_value().map(|(key, _)| *key)
             }
             None => {
@@ -178,7 +206,7 @@ impl Places {
             places: Arc::clone(self),
             address,
             idle: std::sync::Mutex::new(None),
-            evicted: Arc::new(Notify::new()),
+            eviction: Arc::default(),
         };
         connection.wait_for_request();
         Place {
@@ -206,7 +234,7 @@ impl PlacedConnection {
             let mut table = lock(&self.places.table);
             *idle = Some(table.add_idle(IdleConnection {
                 address: self.address,
-                evicted: Arc::clone(&self.evicted),
+                eviction: Arc::clone(&self.eviction),
             }));
             if mem::take(&mut table.starved) {
                 self.places.freed.notify_one();
@@ -225,7 +253,7 @@ impl PlacedConnection {
 
     /// Returns when the connection must be closed.
     pub(super) async fn evicted(&self) {
-        self.evicted.notified().await;
+        self.eviction.told.notified().await;
     }
 }
 
@@ -238,10 +266,13 @@ impl Drop for Place {
             table.remove_idle(key);
         }
         table.open = table.open.saturating_sub(1);
+        let closed = usize::from(connection.eviction.is_told.load(Relaxed));
+        table.closing = table.closing.saturating_sub(closed);
         if let Some(address) = connection.address
             && let Entry::Occupied(mut places) = table.by_address.entry(address)
         {
             places.get_mut().open = places.get().open.saturating_sub(1);
+            places.get_mut().closing = places.get().closing.saturating_sub(closed);
             if places.get().open == 0 {
                 places.remove();
             }

@@ -89,7 +89,7 @@ fn idle_connections_leave_descriptors_for_calls_and_the_admin_listener() {
         .unwrap();
     let said = String::from_utf8_lossy(&check.stdout);
     assert!(
-        said.contains("118 connections instead of the 10000 of `server.max_connections`"),
+        said.contains("112 connections instead of the 10000 of `server.max_connections`"),
         "{said}"
     );
     assert!(gateway.stop().success());
