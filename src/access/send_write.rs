@@ -123,7 +123,6 @@ impl OdooSession<'_> {
         F: Future<Output = T> + Send,
         T: Send + 'static,
     {
-        self.in_flight_writes.check_caller(self.caller)?;
         let call = authorized.call;
         let (client, key) = self.account()?.client_and_key();
         // Now, because a person may have been asked since the call began.
