@@ -108,7 +108,7 @@ fn write_is_neither_repeated_nor_lost_when_gateway_is_killed() {
             let (text, failed) = create_partner(&gateway, "k");
             if failed {
                 assert!(
-                    text.contains("is doing it right now") || text.contains("no trace of it yet"),
+                    text.contains("is in progress") || text.contains("no trace of it yet"),
                     "{text}"
                 );
             }
