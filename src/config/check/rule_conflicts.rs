@@ -1,6 +1,8 @@
 //! Checks of the rules of one role against each other. Rules add up, so one may
 //! allow what another leaves out.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::{ConfigChecker, roles::RuleAt};
 use crate::config::Rule;
 use gatepost_base::RoleName;
@@ -17,17 +19,90 @@ struct RuleOverlap {
     concerns_fields: bool,
 }
 
+/// Rules that are compared with one rule. More that override it say nothing new.
+const MAX_COMPARED: usize = 20;
+
+/// The rules of a role that allow something, by what they may have in common with
+/// others: a role may have tens of thousands of rules.
+struct RuleIndex {
+    /// By a pattern in `models`, and the domain as JSON.
+    by_model: BTreeMap<(String, String), Vec<usize>>,
+    /// The patterns in `models` of the rules that allow reading.
+    readable: BTreeSet<String>,
+}
+
+impl RuleIndex {
+    fn of(rules: &[Rule]) -> Self {
+        let mut index = Self {
+            by_model: BTreeMap::new(),
+            readable: BTreeSet::new(),
+        };
+        for (at, rule) in rules.iter().enumerate().filter(|(_, rule)| !rule.deny) {
+            let domain = domain_json(rule);
+            let reads = rule.operations().contains(&Operation::Read);
+            for model in &rule.models {
+                let key = (model.to_string(), domain.clone());
+                index.by_model.entry(key).or_default().push(at);
+                if reads {
+                    index.readable.insert(model.to_string());
+                }
+            }
+        }
+        index
+    }
+
+    /// The first rules that may allow what this one leaves out, without itself.
+    fn overriding(&self, at: usize, rule: &Rule) -> BTreeSet<usize> {
+        let domains: BTreeSet<String> = ["[]".to_owned(), domain_json(rule)].into();
+        let models = rule.models.iter().flat_map(covering);
+        let keys = models.flat_map(|model| {
+            let domains = domains.iter();
+            domains.map(move |domain| (model.clone(), domain.clone()))
+        });
+        keys.filter_map(|key| self.by_model.get(&key))
+            .flatten()
+            .copied()
+            .filter(|other| *other != at)
+            .take(MAX_COMPARED)
+            .collect()
+    }
+
+    /// Whether a rule allows reading all that the pattern covers.
+    fn reads(&self, model: &Pattern) -> bool {
+        covering(model).any(|pattern| self.readable.contains(&pattern))
+    }
+}
+
+fn domain_json(rule: &Rule) -> String {
+    serde_json::Value::Array(rule.domain.clone()).to_string()
+}
+
+/// The patterns that cover all that this one does, as [`covers`] decides.
+fn covering(one: &Pattern) -> impl Iterator<Item = String> {
+    let text = one.to_string();
+    let is_protected = !one.is_prefix() && is_protected(&text);
+    let body = text.trim_end_matches('*').to_owned();
+    let prefixes = (0..=body.len()).filter_map(move |end| Some(format!("{}*", body.get(..end)?)));
+    let prefixes = prefixes.filter(move |_| !is_protected);
+    let exact = (!one.is_prefix()).then_some(text);
+    exact.into_iter().chain(prefixes)
+}
+
 impl ConfigChecker<'_> {
     pub(super) fn rule_conflicts(&mut self, role: &RoleName, rules: &[Rule]) {
-        let allowing = || rules.iter().enumerate().filter(|(_, rule)| !rule.deny);
-        for (index, rule) in allowing() {
+        let known = RuleIndex::of(rules);
+        for (index, rule) in rules.iter().enumerate().filter(|(_, rule)| !rule.deny) {
             let at = RuleAt { role, index, rule };
-            for (other_index, other) in allowing().filter(|(other, _)| *other != index) {
-                if let Some(shared) = overlap(rule, other) {
+            let is_restricted = !rule.domain.is_empty() || !rule.hidden_fields.is_empty();
+            let others = is_restricted.then(|| known.overriding(index, rule));
+            for other_index in others.into_iter().flatten() {
+                if let Some(other) = rules.get(other_index)
+                    && let Some(shared) = overlap(rule, other)
+                {
                     self.warn_overridden(at, (other_index, other), &shared);
                 }
             }
-            self.warn_unreadable_methods(at, rules);
+            self.warn_unreadable_methods(at, &known);
         }
     }
 
@@ -67,18 +142,11 @@ impl ConfigChecker<'_> {
     }
 
     /// Warns of methods on records that the role cannot read.
-    fn warn_unreadable_methods(&mut self, at: RuleAt<'_>, rules: &[Rule]) {
+    fn warn_unreadable_methods(&mut self, at: RuleAt<'_>, rules: &RuleIndex) {
         if at.rule.methods.is_empty() {
             return;
         }
-        let reads = |model: &Pattern| {
-            rules.iter().any(|one| {
-                !one.deny
-                    && one.operations().contains(&Operation::Read)
-                    && covers(&one.models, model)
-            })
-        };
-        if let Some(model) = at.rule.models.iter().find(|model| !reads(model)) {
+        if let Some(model) = at.rule.models.iter().find(|model| !rules.reads(model)) {
             self.warning(
                 &at.path(path!["methods"]),
                 &format!("no rule of this role allows reading `{model}`, so its callers cannot see what these methods do"),
@@ -129,4 +197,41 @@ fn exposes(rule: &Rule, hidden: &Pattern) -> bool {
     let shows =
         |one: &Pattern| one == hidden || hidden.covers(one) || (!secret && one.covers(hidden));
     !rule.hidden_fields.iter().any(|one| one.covers(hidden)) && rule.fields.iter().any(shows)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::{covering, covers};
+    use gatepost_policy::Pattern;
+
+    #[test]
+    fn covering_patterns_are_those_that_cover() {
+        let patterns = [
+            "*",
+            "s*",
+            "sale.*",
+            "sale.order*",
+            "sale.order",
+            "sale.order.*",
+            "sale.order.line",
+            "res.*",
+            "res.users",
+            "res.users*",
+            "x",
+        ]
+        .map(|text| Pattern::parse(text).unwrap());
+        for one in &patterns {
+            let known: BTreeSet<String> = covering(one).collect();
+            for other in &patterns {
+                let list = std::slice::from_ref(other);
+                assert_eq!(
+                    known.contains(&other.to_string()),
+                    covers(list, one),
+                    "{other} of {one}"
+                );
+            }
+        }
+    }
 }
