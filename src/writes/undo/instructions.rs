@@ -24,7 +24,7 @@ pub(in super::super) fn new_change_id() -> Result<String, OperationError> {
     Ok(letters.collect())
 }
 
-/// How to undo a change; empty if the caller may not.
+/// How to undo a change, or why the caller cannot.
 pub(super) fn undo_instructions(
     access: &OdooSession<'_>,
     entry: &UndoEntry,
@@ -36,7 +36,10 @@ pub(super) fn undo_instructions(
         UndoKind::Update => Operation::Write,
     };
     if access.may_write(&entry.model, operation).is_err() {
-        return String::new();
+        return format!(
+            "\nIt cannot be undone here, because that would {operation} records of `{}`, which your role does not allow.",
+            entry.model
+        );
     }
     let hours = access.store.retention().undo_ttl.as_secs() / 3600;
     format!("\nTo undo it within {hours} h: undo_change with `change`: \"{change_id}\".")
