@@ -74,8 +74,9 @@ pub(super) fn audit_outcome(error: &CallError) -> AuditOutcome {
         CallError::OutcomeUnknown(_) => AuditOutcome::Unknown(error.kind()),
         CallError::Busy { .. }
         | CallError::CutOff(_)
-        | CallError::NotOdoo { .. }
+        | CallError::NotOdoo(_)
         | CallError::NotSent(_)
+        | CallError::Paused { .. }
         | CallError::TimedOut { .. }
         | CallError::TooLarge { .. }
         | CallError::Unreachable(_) => AuditOutcome::Failed(error.kind()),

@@ -109,6 +109,11 @@ impl Instance {
             })
     }
 
+    /// Its HTTP client.
+    pub(crate) fn client(&self) -> &OdooClient {
+        &self.client
+    }
+
     /// Checks that Odoo responds.
     ///
     /// # Errors

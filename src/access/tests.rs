@@ -38,6 +38,7 @@ pub(crate) fn instance(service_key_writes: bool) -> Instance {
         max_in_flight: 1,
         max_waiting: 1,
         max_wait: Duration::from_secs(5),
+        max_calls_per_second: None,
     };
     Instance::new(InstanceSettings {
         write_mode: WriteMode::Direct,

@@ -88,7 +88,7 @@ impl ValidConfig {
     }
 
     fn build_with_state_of(&self, other: &Gateway) -> Result<Gateway, BuildError> {
-        let gateway = self.build_gateway(&other.providers())?;
+        let gateway = self.build_gateway(other)?;
         let store_settings = self.store_settings()?;
         let state_store = reuse_or_open_store(&store_settings, other)?;
         // Last because it changes the other gateway's journal.
@@ -137,21 +137,19 @@ impl ValidConfig {
     /// # Errors
     /// [`BuildError`].
     pub fn build_for_diagnostics(&self) -> Result<Gateway, BuildError> {
-        self.build_gateway(&[])
+        self.build_gateway(&Gateway::default())
     }
 
     /// Builds a gateway without a journal. A provider whose settings have not
-    /// changed is one of `known`, so that a reload does not log out its users.
-    fn build_gateway(
-        &self,
-        known: &[Arc<gatepost_identity::Provider>],
-    ) -> Result<Gateway, BuildError> {
+    /// changed is that of the other gateway, so that a reload does not log out its
+    /// users, and an unchanged instance continues with the turns of the other's.
+    fn build_gateway(&self, other: &Gateway) -> Result<Gateway, BuildError> {
         let config = &self.config;
-        let providers = self.providers(known)?;
+        let providers = self.providers(&other.providers())?;
         let endpoints = config
             .instances
             .iter()
-            .map(|(name, instance)| self.endpoint(name, instance, &providers))
+            .map(|(name, instance)| self.endpoint((name, instance), &providers, other))
             .collect::<Result<Vec<_>, _>>()?;
         let facade = config.facade.as_ref().and_then(|facade| {
             let allowance = Rate::per_minute(
@@ -291,12 +289,16 @@ impl ValidConfig {
 
     fn endpoint(
         &self,
-        name: &InstanceName,
-        instance: &Instance,
+        (name, instance): (&InstanceName, &Instance),
         providers: &Providers,
+        other: &Gateway,
     ) -> Result<Endpoint, BuildError> {
-        let client = OdooClient::new(client_settings(instance))
+        let mut client = OdooClient::new(client_settings(instance))
             .map_err(|error| BuildError::Instance(name.clone(), error))?;
+        let mut replaced = other.routes.instances();
+        if let Some(replaced) = replaced.find(|replaced| replaced.name() == name) {
+            client.continue_turns_of(replaced.client());
+        }
         let web_url = instance.web_url.as_deref().unwrap_or(&instance.url);
         let settings = InstanceSettings {
             name: name.clone(),
@@ -455,6 +457,7 @@ fn client_settings(instance: &Instance) -> OdooClientSettings {
         max_in_flight: instance.max_in_flight,
         max_waiting: instance.max_waiting,
         max_wait: Duration::from_millis(instance.max_wait_ms),
+        max_calls_per_second: instance.max_calls_per_second,
     }
 }
 

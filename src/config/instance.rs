@@ -80,6 +80,10 @@ pub struct Instance {
     #[default(10_000)]
     #[schemars(range(min = 1, max = 600_000))]
     pub max_wait_ms: u64,
+    /// Calls that start in a second at most, where the server limits them: Odoo
+    /// Online allows about one. Default: any number.
+    #[schemars(range(min = 1, max = 10_000))]
+    pub max_calls_per_second: Option<u32>,
     /// How long descriptions of models and fields are cached, in seconds.
     /// Default 300.
     #[default(300)]

@@ -2,6 +2,7 @@
 
 use std::{error::Error, time::Duration};
 
+use super::{ForeignCause, ForeignResponse};
 use gatepost_odoo::{AccessKind, OdooError};
 
 /// A call without a result. `Display` is for the client; the source holds the
@@ -22,23 +23,21 @@ pub enum CallError {
     /// Odoo returned an error.
     #[error(transparent)]
     Fault(#[from] OdooError),
-    /// The response is not from Odoo, or not in a known format.
-    #[error(
-        "the response is not from Odoo's API (HTTP {status}); try again in a minute, then tell the administrator"
-    )]
-    NotOdoo {
-        /// The HTTP status.
-        status: u16,
-        /// The beginning of the body, for the log.
-        #[source]
-        excerpt: ResponseExcerpt,
-    },
+    /// The response is from a proxy, or one of Odoo's web pages.
+    #[error(transparent)]
+    NotOdoo(ForeignResponse),
     /// The call cannot be encoded as a request.
     #[error("the call cannot be sent; retrying will not help, tell the administrator")]
     NotSent(#[source] Box<dyn Error + Send + Sync>),
     /// A write was sent, and its response was lost.
     #[error("{0}; the call may have run or not, so read the records before you retry")]
     OutcomeUnknown(#[source] UnknownOutcome),
+    /// The server asked for a pause in calls.
+    #[error("Odoo asked for a pause; nothing was sent, try again in {} s", retry_after.as_secs().max(1))]
+    Paused {
+        /// When to try again.
+        retry_after: Duration,
+    },
     /// A read timed out. For a write see [`CallError::OutcomeUnknown`].
     #[error("Odoo did not answer within {} s; try again later, or request less", limit.as_secs_f32())]
     TimedOut {
@@ -69,14 +68,8 @@ pub enum UnknownOutcome {
     #[error("the gateway failed after the call was sent")]
     Internal(#[source] Box<dyn Error + Send + Sync>),
     /// The response is from a proxy, or something else that is not Odoo.
-    #[error("the response is not from Odoo's API (HTTP {status})")]
-    NotOdoo {
-        /// The HTTP status.
-        status: u16,
-        /// The beginning of the body, for the log.
-        #[source]
-        excerpt: ResponseExcerpt,
-    },
+    #[error("{}", .0.what())]
+    NotOdoo(#[source] ForeignResponse),
     /// The response was late; Odoo continues to work on the call.
     #[error("Odoo did not answer within {} s and may still be working", limit.as_secs_f32())]
     TimedOut {
@@ -94,19 +87,22 @@ pub enum UnknownOutcome {
     Unreadable(#[source] Box<dyn Error + Send + Sync>),
 }
 
-/// The beginning of a response body.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct ResponseExcerpt(pub(super) String);
-
 impl CallError {
     /// All values of [`kind`](Self::kind) except those of an [`OdooError`].
-    pub const KINDS: [&'static str; 8] = [
+    pub const KINDS: [&'static str; 16] = [
         "odoo_busy",
         "odoo_cut_off",
         "not_sent",
+        "odoo_blocked",
+        "odoo_compressed",
+        "odoo_login_page",
         "not_odoo",
+        "odoo_redirect",
+        "odoo_request_too_large",
+        "odoo_throttled",
+        "odoo_unavailable",
         "outcome_unknown",
+        "odoo_paused",
         "odoo_timed_out",
         "odoo_too_large",
         "odoo_unreachable",
@@ -119,8 +115,18 @@ impl CallError {
             Self::CutOff(_) => "odoo_cut_off",
             Self::Fault(fault) => fault.kind(),
             Self::NotSent(_) => "not_sent",
-            Self::NotOdoo { .. } => "not_odoo",
+            Self::NotOdoo(response) => match response.cause {
+                ForeignCause::Blocked => "odoo_blocked",
+                ForeignCause::Compressed => "odoo_compressed",
+                ForeignCause::LoginPage => "odoo_login_page",
+                ForeignCause::Other => "not_odoo",
+                ForeignCause::Redirect => "odoo_redirect",
+                ForeignCause::RequestTooLarge => "odoo_request_too_large",
+                ForeignCause::Throttled => "odoo_throttled",
+                ForeignCause::Unavailable => "odoo_unavailable",
+            },
             Self::OutcomeUnknown(_) => "outcome_unknown",
+            Self::Paused { .. } => "odoo_paused",
             Self::TimedOut { .. } => "odoo_timed_out",
             Self::TooLarge { .. } => "odoo_too_large",
             Self::Unreachable(_) => "odoo_unreachable",
@@ -151,7 +157,7 @@ impl CallError {
                 OdooError::Access(AccessKind::Field(_) | AccessKind::Model | AccessKind::Record)
                     | OdooError::Database
                     | OdooError::Unknown
-            ) | Self::NotOdoo { status: 500, .. }
+            ) | Self::NotOdoo(ForeignResponse { status: 500, .. })
         )
     }
 
@@ -163,16 +169,17 @@ impl CallError {
         }
         Self::OutcomeUnknown(match self {
             Self::CutOff(error) => UnknownOutcome::CutOff(error),
-            Self::NotOdoo { status, excerpt } if !(300..500).contains(&status) => {
-                UnknownOutcome::NotOdoo { status, excerpt }
+            Self::NotOdoo(response) if !(300..500).contains(&response.status) => {
+                UnknownOutcome::NotOdoo(response)
             }
             Self::TimedOut { limit } => UnknownOutcome::TimedOut { limit },
             Self::TooLarge { limit } => UnknownOutcome::TooLarge { limit },
             Self::Busy { .. }
             | Self::Fault(_)
-            | Self::NotOdoo { .. }
+            | Self::NotOdoo(_)
             | Self::NotSent(_)
             | Self::OutcomeUnknown(_)
+            | Self::Paused { .. }
             | Self::Unreachable(_) => return self,
         })
     }

@@ -17,9 +17,9 @@ use tokio::time::timeout;
 
 use super::{
     Address, ApiKey, CallError, Dialect, InvalidAddress, Json2, WireRequest, WireResponse,
-    concurrency::ConcurrencyLimit,
     connection_count::ConnectionCounter,
     exchange::{ExchangeError, OdooConnection},
+    turns::{TurnLimits, Turns},
 };
 use gatepost_base::{TraceContext, sync::lock};
 use gatepost_odoo::Call;
@@ -54,8 +54,11 @@ pub struct OdooClientSettings {
     pub max_in_flight: usize,
     /// The most calls in the queue.
     pub max_waiting: usize,
-    /// How long a call may wait in the queue.
+    /// How long a call may wait in the queue, or for the end of a pause that the
+    /// server asked for.
     pub max_wait: Duration,
+    /// The most calls that start in a second; `None` means any number.
+    pub max_calls_per_second: Option<u32>,
 }
 
 /// Invalid settings of a client.
@@ -76,7 +79,7 @@ pub struct OdooClient {
     dialect: Json2,
     settings: OdooClientSettings,
     tls: Option<Arc<ClientConfig>>,
-    concurrency: ConcurrencyLimit,
+    turns: Arc<Turns>,
     connections: ConnectionCounter,
     idle: Mutex<Vec<(Instant, OdooConnection)>>,
     /// Whether the server last answered on a connection that was idle before.
@@ -114,11 +117,13 @@ impl OdooClient {
             dialect: Json2 {
                 database: settings.database.clone(),
             },
-            concurrency: ConcurrencyLimit::new(
-                settings.max_in_flight,
-                settings.max_waiting,
-                settings.max_wait,
-            ),
+            turns: Arc::new(Turns::new(TurnLimits {
+                url: settings.url.clone(),
+                max_in_flight: settings.max_in_flight,
+                max_waiting: settings.max_waiting,
+                max_wait: settings.max_wait,
+                max_per_second: settings.max_calls_per_second,
+            })),
             tls,
             connections: ConnectionCounter::default(),
             idle: Mutex::new(Vec::new()),
@@ -127,7 +132,16 @@ impl OdooClient {
         })
     }
 
-    /// Sends a call and returns the JSON of its result.
+    /// Continues with the turns of the client that this one replaces, if URL and limits
+    /// are the same: calls of both together stay within the limits.
+    pub fn continue_turns_of(&mut self, other: &Self) {
+        if self.turns.limits == other.turns.limits {
+            self.turns = Arc::clone(&other.turns);
+        }
+    }
+
+    /// Sends a call and returns the JSON of its result. A read that the server refuses
+    /// with `Retry-After` is sent again after that time, if it may wait so long.
     ///
     /// The request carries the trace context for proxies and instrumentation. Without
     /// `max_bytes` the response may have as many as the settings allow.
@@ -151,16 +165,38 @@ impl OdooClient {
         request
             .headers
             .extend(trace.into_iter().flat_map(trace_headers));
-        let _permit = self.concurrency.acquire().await?;
+        let deadline = Instant::now() + self.settings.max_wait;
+        let first = self.send_in_turn(&request, (is_read, max_bytes), deadline);
+        let answer = first.await;
+        let Err(CallError::NotOdoo(refusal)) = &answer else {
+            return answer;
+        };
+        let ends = refusal.pause().map(|pause| Instant::now() + pause);
+        if is_read && ends.is_some_and(|ends| ends <= deadline) {
+            let again = self.send_in_turn(&request, (is_read, max_bytes), deadline);
+            return again.await;
+        }
+        answer
+    }
+
+    async fn send_in_turn(
+        &self,
+        request: &WireRequest,
+        (is_read, max_bytes): (bool, usize),
+        deadline: Instant,
+    ) -> Result<Bytes, CallError> {
+        let _turn = self.turns.take(deadline.into()).await?;
         let limit = self.settings.timeout;
-        timeout(
-            limit,
-            self.exchange_with_retry(&request, is_read, max_bytes),
-        )
-        .await
-        .unwrap_or(Err(CallError::TimedOut { limit }))
-        .and_then(|response| self.dialect.decode(response))
-        .map_err(|error| error.after_sending(is_read))
+        let answer = timeout(limit, self.exchange_with_retry(request, is_read, max_bytes))
+            .await
+            .unwrap_or(Err(CallError::TimedOut { limit }))
+            .and_then(|response| self.dialect.decode(response));
+        if let Err(CallError::NotOdoo(refusal)) = &answer
+            && let Some(pause) = refusal.pause()
+        {
+            self.turns.pause(pause);
+        }
+        answer.map_err(|error| error.after_sending(is_read))
     }
 
     /// Checks that Odoo responds, without a credential.
@@ -208,8 +244,8 @@ impl OdooClient {
     /// The current load.
     pub fn stats(&self) -> ClientStats {
         ClientStats {
-            in_flight: self.concurrency.in_flight(),
-            queued: self.concurrency.queued(),
+            in_flight: self.turns.concurrency.in_flight(),
+            queued: self.turns.concurrency.queued(),
             open_connections: {
                 // Closed ones count no longer.
                 drop(self.open_idle_connections());

@@ -23,31 +23,32 @@ pub(super) struct ConcurrencyLimit {
     max_in_flight: usize,
     queued: AtomicUsize,
     max_queued: usize,
-    max_wait: Duration,
 }
 
 impl ConcurrencyLimit {
-    pub(super) fn new(max_in_flight: usize, max_queued: usize, max_wait: Duration) -> Self {
+    pub(super) fn new(max_in_flight: usize, max_queued: usize) -> Self {
         let max_in_flight = max_in_flight.clamp(1, Semaphore::MAX_PERMITS);
         Self {
             permits: Semaphore::new(max_in_flight),
             max_in_flight,
             queued: AtomicUsize::new(0),
             max_queued,
-            max_wait,
         }
     }
 
     /// Waits for a permit, which is released when dropped.
-    pub(super) async fn acquire(&self) -> Result<SemaphorePermit<'_>, CallError> {
+    pub(super) async fn acquire(
+        &self,
+        max_wait: Duration,
+    ) -> Result<SemaphorePermit<'_>, CallError> {
         if let Ok(permit) = self.permits.try_acquire() {
             return Ok(permit);
         }
         let busy = || CallError::Busy {
-            retry_after: self.max_wait.min(Duration::from_secs(5)),
+            retry_after: max_wait.min(Duration::from_secs(5)),
         };
         let _waiting = QueuedCall::enter(&self.queued, self.max_queued).ok_or_else(busy)?;
-        match timeout(self.max_wait, self.permits.acquire()).await {
+        match timeout(max_wait, self.permits.acquire()).await {
             Ok(Ok(permit)) => Ok(permit),
             // The semaphore is never closed.
             Ok(Err(_)) | Err(_) => Err(busy()),
@@ -90,27 +91,32 @@ mod tests {
     use super::ConcurrencyLimit;
     use crate::CallError;
 
+    const WAIT: Duration = Duration::from_secs(30);
+
     #[tokio::test]
     async fn calls_beyond_the_limit_queue_and_beyond_the_queue_are_rejected() {
-        let limit = ConcurrencyLimit::new(1, 1, Duration::from_secs(30));
-        let first = limit.acquire().await.unwrap();
-        let mut second = Box::pin(limit.acquire());
+        let limit = ConcurrencyLimit::new(1, 1);
+        let first = limit.acquire(WAIT).await.unwrap();
+        let mut second = Box::pin(limit.acquire(WAIT));
         assert!(futures_util::poll!(&mut second).is_pending());
-        assert!(matches!(limit.acquire().await, Err(CallError::Busy { .. })));
+        assert!(matches!(
+            limit.acquire(WAIT).await,
+            Err(CallError::Busy { .. })
+        ));
         drop(first);
         let second = second.await.unwrap();
         assert_eq!(limit.queued(), 0);
-        let third = Box::pin(limit.acquire());
+        let third = Box::pin(limit.acquire(WAIT));
         drop(third);
         drop(second);
-        drop(limit.acquire().await.unwrap());
+        drop(limit.acquire(WAIT).await.unwrap());
     }
 
     #[tokio::test(start_paused = true)]
     async fn queued_call_times_out() {
-        let limit = ConcurrencyLimit::new(1, 5, Duration::from_secs(2));
-        let _first = limit.acquire().await.unwrap();
-        let busy = limit.acquire().await.unwrap_err();
+        let limit = ConcurrencyLimit::new(1, 5);
+        let _first = limit.acquire(WAIT).await.unwrap();
+        let busy = limit.acquire(Duration::from_secs(2)).await.unwrap_err();
         assert!(matches!(busy, CallError::Busy { .. }));
         assert!(busy.to_string().ends_with("try again in 2 s"), "{busy}");
     }

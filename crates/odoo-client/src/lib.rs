@@ -13,9 +13,11 @@ mod concurrency;
 mod connection_count;
 mod dialect;
 mod exchange;
+mod foreign_response;
 mod json2;
 #[cfg(test)]
 mod tests;
+mod turns;
 
 pub use address::{Address, InvalidAddress};
 pub use api_key::ApiKey;
@@ -23,4 +25,5 @@ pub use call_error::{CallError, UnknownOutcome};
 pub use call_stats::{CallSpan, CallStats};
 pub use client::{ClientStats, InvalidOdooClientSettings, OdooClient, OdooClientSettings};
 pub use dialect::{Dialect, WireRequest, WireResponse};
+pub use foreign_response::{ForeignCause, ForeignResponse};
 pub use json2::Json2;

@@ -15,7 +15,10 @@ use tokio::{
     sync::{Barrier, Notify, mpsc},
 };
 
-use super::{ApiKey, CallError, OdooClient, OdooClientSettings, UnknownOutcome};
+use super::{
+    ApiKey, CallError, ForeignCause, ForeignResponse, OdooClient, OdooClientSettings,
+    UnknownOutcome, WireResponse,
+};
 use gatepost_base::{InstanceName, RoleName};
 use gatepost_odoo::{Call, Domain, ModelName, Operation};
 use gatepost_policy::{Pattern, Permitted, Policy, PolicyFacts, Role, Rule};
@@ -63,6 +66,7 @@ fn settings(port: u16) -> OdooClientSettings {
         max_in_flight: 4,
         max_waiting: 10,
         max_wait: Duration::from_secs(20),
+        max_calls_per_second: None,
     }
 }
 
@@ -132,6 +136,7 @@ async fn request_is_one_write_with_length_and_database_and_no_cookie() {
         "x-odoo-database: prod",
         "content-length: 13",
         "content-type: application/json",
+        "accept-encoding: identity",
     ] {
         assert!(head.contains(line), "{line} in {head}");
     }
@@ -184,12 +189,16 @@ async fn incomplete_and_foreign_responses_are_errors() {
     let html = "HTTP/1.1 502 Bad Gateway\r\nContent-Type: text/html\r\nContent-Length: 6\r\nConnection: close\r\n\r\n<html>";
     assert!(matches!(
         send_count(settings(server_answering(html).await)).await,
-        Err(CallError::NotOdoo { status: 502, .. })
+        Err(CallError::NotOdoo(ForeignResponse { status: 502, .. }))
     ));
     let moved = "HTTP/1.1 303 See Other\r\nLocation: /web/login\r\nContent-Length: 0\r\n\r\n";
     assert!(matches!(
         send_count(settings(server_answering(moved).await)).await,
-        Err(CallError::NotOdoo { status: 303, .. })
+        Err(CallError::NotOdoo(ForeignResponse {
+            status: 303,
+            cause: ForeignCause::LoginPage,
+            ..
+        }))
     ));
     let until_close = "HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n48";
     assert_eq!(
@@ -457,6 +466,77 @@ async fn dropped_call_closes_its_connection_and_frees_its_permit() {
     );
 }
 
+// BC-48, BC-49.
+#[tokio::test]
+async fn read_is_sent_again_after_the_pause_that_the_server_asked_for() {
+    for head in ["429 Too Many Requests", "503 Service Unavailable"] {
+        let port = server(move |number, mut stream, _| async move {
+            let refusal = format!("HTTP/1.1 {head}\r\nRetry-After: 0\r\nContent-Length: 0\r\n\r\n");
+            let answer = if number == 0 { &refusal } else { OK };
+            drop(stream.write_all(answer.as_bytes()).await);
+        })
+        .await;
+        assert_eq!(send_count(settings(port)).await.unwrap(), "47", "{head}");
+    }
+    // The next calls are not sent, and the model learns how long.
+    let refusal = "HTTP/1.1 429 Too Many Requests\r\nRetry-After: 40\r\nContent-Length: 0\r\n\r\n";
+    let client = OdooClient::new(settings(server_answering(refusal).await)).unwrap();
+    let ask = async || {
+        let call = permitted_count();
+        client.send(&call, &ApiKey::new("k"), None, None).await
+    };
+    let first = ask().await.unwrap_err();
+    assert_eq!(
+        first.to_string(),
+        "Odoo accepts no more calls for the moment (HTTP 429); the call did not run, try again in 40 s"
+    );
+    let next = ask().await.unwrap_err();
+    assert!(matches!(next, CallError::Paused { .. }), "{next}");
+    assert_eq!(client.stats().connections_opened, 1);
+}
+
+// Reloads multiplied the calls in flight (B7).
+#[tokio::test]
+async fn calls_of_replaced_client_count_for_the_limit_of_its_successor() {
+    let arrived = Arc::new(Notify::new());
+    let here = Arc::clone(&arrived);
+    let port = server(move |_, stream, _| {
+        here.notify_one();
+        async move {
+            std::future::pending::<()>().await;
+            drop(stream);
+        }
+    })
+    .await;
+    let one = OdooClientSettings {
+        max_in_flight: 1,
+        max_waiting: 0,
+        ..settings(port)
+    };
+    let old = Arc::new(OdooClient::new(one.clone()).unwrap());
+    let calling = Arc::clone(&old);
+    let call = tokio::spawn(async move {
+        let call = permitted_count();
+        calling.send(&call, &ApiKey::new("k"), None, None).await
+    });
+    arrived.notified().await;
+    let mut new = OdooClient::new(one.clone()).unwrap();
+    new.continue_turns_of(&old);
+    assert_eq!(new.stats().in_flight, 1);
+    let next = new
+        .send(&permitted_count(), &ApiKey::new("k"), None, None)
+        .await;
+    assert!(matches!(next, Err(CallError::Busy { .. })), "{next:?}");
+    let mut other = OdooClient::new(OdooClientSettings {
+        url: format!("http://localhost:{port}"),
+        ..one
+    })
+    .unwrap();
+    other.continue_turns_of(&old);
+    assert_eq!(other.stats().in_flight, 0);
+    call.abort();
+}
+
 #[tokio::test]
 async fn untrusted_certificate_is_rejected() {
     let certified = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
@@ -527,12 +607,18 @@ fn invalid_settings_are_named() {
     );
 }
 
+/// A response with this status that is not from Odoo.
+fn lost(status: u16) -> CallError {
+    CallError::NotOdoo(ForeignResponse::new(&WireResponse {
+        status,
+        headers: http::HeaderMap::new(),
+        media: "text/html".to_owned(),
+        body: "<html>".into(),
+    }))
+}
+
 #[test]
 fn lost_response_is_an_unknown_outcome_only_for_writes() {
-    let lost = |status| CallError::NotOdoo {
-        status,
-        excerpt: super::call_error::ResponseExcerpt(String::new()),
-    };
     let limit = Duration::from_secs(5);
     for (error, unknown) in [
         (lost(502), true),
@@ -540,6 +626,9 @@ fn lost_response_is_an_unknown_outcome_only_for_writes() {
         (CallError::TimedOut { limit }, true),
         (lost(200), true),
         (lost(404), false),
+        (lost(413), false),
+        (lost(429), false),
+        (lost(503), true),
         (CallError::TooLarge { limit: 1 }, true),
         (
             CallError::Busy {
@@ -556,17 +645,14 @@ fn lost_response_is_an_unknown_outcome_only_for_writes() {
         );
     }
     let read = lost(502).after_sending(true);
-    assert!(matches!(read, CallError::NotOdoo { .. }));
+    assert!(matches!(read, CallError::NotOdoo(_)));
 }
 
 #[test]
 fn unknown_outcome_message_states_the_cause() {
     let messages: Vec<String> = [
         CallError::CutOff("gone".into()),
-        CallError::NotOdoo {
-            status: 502,
-            excerpt: super::call_error::ResponseExcerpt("<html>".to_owned()),
-        },
+        lost(502),
         CallError::TimedOut {
             limit: Duration::from_secs(5),
         },
@@ -578,7 +664,7 @@ fn unknown_outcome_message_states_the_cause() {
     .into();
     insta::assert_snapshot!(messages.join("\n"), @"
     the connection to Odoo broke after the call was sent; the call may have run or not, so read the records before you retry
-    the response is not from Odoo's API (HTTP 502); the call may have run or not, so read the records before you retry
+    Odoo is starting, overloaded or down (HTTP 502); the call may have run or not, so read the records before you retry
     Odoo did not answer within 5 s and may still be working; the call may have run or not, so read the records before you retry
     Odoo's response is larger than 1 MiB; the call may have run or not, so read the records before you retry
     the gateway failed after the call was sent; the call may have run or not, so read the records before you retry
@@ -594,11 +680,11 @@ fn errors_say_whether_the_call_was_sent_and_what_to_do() {
             retry_after: seconds,
         },
         CallError::CutOff("gone".into()),
-        CallError::NotOdoo {
-            status: 502,
-            excerpt: super::call_error::ResponseExcerpt("<html>".to_owned()),
-        },
+        lost(502),
         CallError::NotSent("not a header value".into()),
+        CallError::Paused {
+            retry_after: seconds,
+        },
         CallError::TimedOut { limit: seconds },
         CallError::TooLarge { limit: 1 << 20 },
         CallError::Unreachable("refused".into()),
@@ -607,8 +693,9 @@ fn errors_say_whether_the_call_was_sent_and_what_to_do() {
     insta::assert_snapshot!(texts.join("\n"), @r"
     Odoo is busy with other calls; nothing was sent, try again in 5 s
     Odoo closed the connection before its response was complete; try again, and request less if it happens again
-    the response is not from Odoo's API (HTTP 502); try again in a minute, then tell the administrator
+    Odoo is starting, overloaded or down (HTTP 502); try again in a minute, then tell the administrator
     the call cannot be sent; retrying will not help, tell the administrator
+    Odoo asked for a pause; nothing was sent, try again in 5 s
     Odoo did not answer within 5 s; try again later, or request less
     Odoo's response is larger than 1 MiB; request fewer records or fields
     Odoo cannot be reached; nothing was sent, try again in a minute, then tell the administrator
@@ -627,7 +714,7 @@ async fn ping_reports_the_status_of_a_foreign_server() {
         let link = OdooClient::new(settings(server_answering(page(head)).await)).unwrap();
         let failure = link.ping().await.unwrap_err();
         assert!(
-            matches!(failure, CallError::NotOdoo { status, .. } if status == wanted),
+            matches!(&failure, CallError::NotOdoo(response) if response.status == wanted),
             "{failure}"
         );
     }

@@ -75,8 +75,8 @@ const FAULTS: [(ProxyFault, &str, &str); 8] = [
         ProxyFault::RespondsWith(
             "HTTP/1.1 502 Bad Gateway\r\nContent-Type: text/html\r\nContent-Length: 6\r\nConnection: close\r\n\r\n<html>",
         ),
-        "the response is not from Odoo's API (HTTP 502); try again in a minute, then tell the administrator",
-        "not_odoo",
+        "Odoo is starting, overloaded or down (HTTP 502); try again in a minute, then tell the administrator",
+        "odoo_unavailable",
     ),
 ];
 

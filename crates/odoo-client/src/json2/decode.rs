@@ -6,7 +6,10 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 
-use super::super::{CallError, WireResponse, call_error::ResponseExcerpt};
+use super::super::{
+    CallError, WireResponse,
+    foreign_response::{ForeignResponse, is_compressed},
+};
 use gatepost_base::text;
 use gatepost_odoo::{AccessKind, OdooError, reveals_internals};
 
@@ -14,8 +17,6 @@ use gatepost_odoo::{AccessKind, OdooError, reveals_internals};
 const MAX_MESSAGE_CHARS: usize = 1_000;
 /// Bytes of a message, which may be HTML, that are read for it.
 const MAX_MESSAGE_BYTES: usize = 32 << 10;
-/// The longest excerpt of a foreign response, for the log, in characters.
-const MAX_EXCERPT_CHARS: usize = 200;
 
 /// Odoo's error object; `debug` and `context` are never read.
 #[derive(Deserialize)]
@@ -27,35 +28,79 @@ struct ErrorObject {
 }
 
 pub(super) fn decode(response: WireResponse) -> Result<Bytes, CallError> {
-    let json = response.media == "application/json";
-    if !json {
+    let is_json = response.media == "application/json";
+    // Odoo uses these statuses in no answer of its own.
+    let is_refused_before_odoo = matches!(response.status, 300..=399 | 413 | 429 | 502..=504);
+    if !is_json || is_refused_before_odoo || is_compressed(&response.headers) {
         return Err(not_json(&response));
     }
     if response.status == 200 {
-        // One pass checks that the JSON is complete; the caller parses it.
-        let raw: &RawValue = serde_json::from_slice(&response.body)
-            .map_err(|error| CallError::CutOff(error.into()))?;
-        if is_identity_check(raw.get()) {
-            return Err(OdooError::IdentityCheck.into());
-        }
-        return Ok(response.body);
+        let body =
+            parse_complete(&response.body).map_err(|error| CallError::CutOff(error.into()))?;
+        return match is_identity_check(&body) {
+            true => Err(OdooError::IdentityCheck.into()),
+            false => Ok(body),
+        };
     }
     match serde_json::from_slice::<ErrorObject>(&response.body) {
         Ok(error) => Err(classify(&error).into()),
-        Err(_) => Err(not_odoo(&response)),
+        Err(_) => Err(CallError::NotOdoo(ForeignResponse::new(&response))),
     }
 }
 
+/// Checks in one pass that the JSON is complete; the caller parses it. Python also
+/// writes `NaN` and `Infinity`, which are no JSON: they become texts.
+fn parse_complete(body: &Bytes) -> Result<Bytes, serde_json::Error> {
+    let Err(error) = serde_json::from_slice::<&RawValue>(body) else {
+        return Ok(body.clone());
+    };
+    let Some(quoted) = quote_non_finite(body) else {
+        return Err(error);
+    };
+    serde_json::from_slice::<&RawValue>(&quoted)?;
+    Ok(quoted.into())
+}
+
+/// The JSON with `NaN`, `Infinity` and `-Infinity` in quotes; `None` if there are none.
+fn quote_non_finite(body: &[u8]) -> Option<Vec<u8>> {
+    const WORDS: [&[u8]; 3] = [b"NaN", b"Infinity", b"-Infinity"];
+    let mut quoted = Vec::with_capacity(body.len());
+    let (mut rest, mut in_text, mut found) = (body, false, false);
+    while let Some((&byte, after)) = rest.split_first() {
+        let word = WORDS.iter().find(|word| !in_text && rest.starts_with(word));
+        if let Some(word) = word {
+            found = true;
+            quoted.push(b'"');
+            quoted.extend_from_slice(word);
+            quoted.push(b'"');
+            rest = rest.get(word.len()..).unwrap_or_default();
+            continue;
+        }
+        quoted.push(byte);
+        rest = after;
+        match byte {
+            b'"' => in_text = !in_text,
+            b'\\' if in_text => {
+                let (escaped, after) = rest.split_first()?;
+                quoted.push(*escaped);
+                rest = after;
+            }
+            _ => {}
+        }
+    }
+    found.then_some(quoted)
+}
+
 /// Whether the result is an action that asks for a password instead of running.
-fn is_identity_check(answer: &str) -> bool {
+fn is_identity_check(answer: &[u8]) -> bool {
     #[derive(Deserialize)]
     struct Action {
         #[serde(default)]
         res_model: Option<String>,
     }
-    answer.starts_with('{')
+    answer.starts_with(b"{")
         && answer.len() < 10_000
-        && serde_json::from_str::<Action>(answer)
+        && serde_json::from_slice::<Action>(answer)
             .is_ok_and(|action| action.res_model.as_deref() == Some("res.users.identitycheck"))
 }
 
@@ -64,19 +109,7 @@ fn not_json(response: &WireResponse) -> CallError {
     if response.status == 404 && page.contains("No database is selected") {
         return OdooError::UnknownDatabase.into();
     }
-    not_odoo(response)
-}
-
-fn not_odoo(response: &WireResponse) -> CallError {
-    let excerpt: String = String::from_utf8_lossy(&response.body)
-        .chars()
-        .filter(|c| !c.is_control())
-        .take(MAX_EXCERPT_CHARS)
-        .collect();
-    CallError::NotOdoo {
-        status: response.status,
-        excerpt: ResponseExcerpt(excerpt),
-    }
+    CallError::NotOdoo(ForeignResponse::new(response))
 }
 
 /// Classifies an error by its name.

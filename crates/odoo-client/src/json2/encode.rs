@@ -20,6 +20,11 @@ pub(super) fn encode(
     let mut headers = vec![
         (header::AUTHORIZATION, bearer),
         (header::ACCEPT, HeaderValue::from_static("application/json")),
+        // Without it a proxy may compress (RFC 9110, section 12.5.3).
+        (
+            header::ACCEPT_ENCODING,
+            HeaderValue::from_static("identity"),
+        ),
         (
             header::USER_AGENT,
             HeaderValue::from_static(concat!("gatepost/", env!("CARGO_PKG_VERSION"))),

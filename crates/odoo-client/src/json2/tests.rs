@@ -112,7 +112,13 @@ fn documentation_request_is_a_get_without_a_body() {
         .collect();
     assert_eq!(
         names,
-        ["authorization", "accept", "user-agent", "x-odoo-database"]
+        [
+            "authorization",
+            "accept",
+            "accept-encoding",
+            "user-agent",
+            "x-odoo-database"
+        ]
     );
 }
 
@@ -208,7 +214,7 @@ fn truncated_and_foreign_responses_are_distinguished() {
     assert!(
         decoded(502, "text/html", b"bad gateway")
             .unwrap_err()
-            .starts_with("not_odoo")
+            .starts_with("odoo_unavailable")
     );
     assert!(
         decoded(500, "application/json", b"{}")
@@ -216,4 +222,18 @@ fn truncated_and_foreign_responses_are_distinguished() {
             .starts_with("not_odoo")
     );
     assert_eq!(decoded(200, "application/json", b"null").unwrap(), "null");
+}
+
+// BC-47.
+#[test]
+fn nan_and_infinity_become_texts_and_the_other_rows_stay() {
+    let rows =
+        br#"[{"id":1,"x":NaN,"y":-Infinity,"n":"NaN \" Infinity"},{"id":2,"x":Infinity,"y":1.5}]"#;
+    assert_eq!(
+        decoded(200, "application/json", rows).unwrap(),
+        r#"[{"id":1,"x":"NaN","y":"-Infinity","n":"NaN \" Infinity"},{"id":2,"x":"Infinity","y":1.5}]"#
+    );
+    for broken in [&b"[NaN"[..], b"[1,", b"[\"NaN\\"] {
+        assert!(decoded(200, "application/json", broken).is_err());
+    }
 }
