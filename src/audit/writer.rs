@@ -127,7 +127,7 @@ impl JournalWriter {
                 break replies;
             }
             acknowledge(replies);
-            thread::sleep(LINGER);
+            linger();
         };
         let lost = self.inbox.len() + self.in_flight.len();
         if lost > 0 {
@@ -232,6 +232,14 @@ impl JournalWriter {
             .map_or(Ok(()), |out| out.drain().1);
         file.and(out)
     }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this thread is the journal's own and serves nothing else"
+)]
+fn linger() {
+    thread::sleep(LINGER);
 }
 
 fn acknowledge(replies: Vec<Sender<()>>) {

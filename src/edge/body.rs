@@ -44,7 +44,7 @@ pub(super) async fn read(
             session.set_close_on_response_before_downstream_finish(false);
             let written = session.write_continue_response().await;
             session.set_close_on_response_before_downstream_finish(true);
-            written.map_err(|_| BodyError::ClientDisconnected)?;
+            written.map_err(|_disconnected| BodyError::ClientDisconnected)?;
         }
         // Not all that was declared, because it may never arrive.
         let mut body = BytesMut::with_capacity(declared.min(FIRST_BODY_BYTES));
@@ -79,7 +79,7 @@ fn has_content_encoding(session: &ServerSession) -> bool {
 
 /// The length that the head declares; 0 if it declares none.
 fn declared_length(session: &ServerSession) -> usize {
-    let length = head::content_length(session).flatten().unwrap_or(0);
+    let length = head::content_length(session).unwrap_or(0);
     usize::try_from(length).unwrap_or(usize::MAX)
 }
 

@@ -245,10 +245,8 @@ impl PlacedConnection {
     /// The connection has a request from now on. False if it is being closed, so
     /// that the request must not be served.
     pub(super) fn start_request(&self) -> bool {
-        match lock(&self.idle).take() {
-            Some(key) => lock(&self.places.table).remove_idle(key).is_some(),
-            None => true,
-        }
+        let idle = lock(&self.idle).take();
+        idle.is_none_or(|key| lock(&self.places.table).remove_idle(key).is_some())
     }
 
     /// Returns when the connection must be closed.

@@ -322,7 +322,7 @@ impl EventStream<'_> {
 fn is_half_closed(session: &ServerSession) -> bool {
     session
         .as_http1()
-        .is_some_and(|http1| http1.is_half_closed())
+        .is_some_and(pingora::protocols::http::v1::server::HttpSession::is_half_closed)
 }
 
 /// Writes a whole response and records it.

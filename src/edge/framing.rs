@@ -335,7 +335,12 @@ mod tests {
                 let ended = match framing.part {
                     super::Part::HeadEnd => in_head,
                     super::Part::Head(_) => !in_head,
-                    _ => false,
+                    super::Part::ChunkData(_)
+                    | super::Part::ChunkEnd(_)
+                    | super::Part::ChunkSize(_)
+                    | super::Part::KnownLength(_)
+                    | super::Part::Trailer(_)
+                    | super::Part::Unframed => false,
                 };
                 if ended {
                     if in_head {

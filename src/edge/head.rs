@@ -129,19 +129,18 @@ fn body_length(session: &ServerSession, sent: &[u8]) -> Option<BodyLength> {
         return (chunked && alone).then_some(BodyLength::Chunked);
     }
     // Pingora rejected different lengths (RFC 9112 section 6.3).
-    match content_length(session) {
-        Some(length) => length.map(BodyLength::Known),
-        None => Some(BodyLength::Known(0)),
+    if session.get_header(header::CONTENT_LENGTH).is_none() {
+        return Some(BodyLength::Known(0));
     }
+    content_length(session).map(BodyLength::Known)
 }
 
-/// The length in `Content-Length`, if there is such a field; the inner option is
-/// `None` if it is no number. Repeated values are equal, because Pingora rejects
-/// different ones.
-pub(super) fn content_length(session: &ServerSession) -> Option<Option<u64>> {
+/// The length in `Content-Length`, if there is such a field and it is a number.
+/// Repeated values are equal, because Pingora rejects different ones.
+pub(super) fn content_length(session: &ServerSession) -> Option<u64> {
     let value = session.get_header(header::CONTENT_LENGTH)?;
     let first = value.to_str().ok().and_then(|text| text.split(',').next());
-    Some(first.and_then(|length| length.trim().parse().ok()))
+    first?.trim().parse().ok()
 }
 
 /// Whether a head as it was sent has a `Content-Length`.

@@ -65,7 +65,7 @@ pub(super) struct Listener {
 /// All listeners, as one Pingora service: they share a runtime, and with it the
 /// connections to Odoo.
 pub(super) struct Listeners {
-    pub(super) listeners: Vec<Listener>,
+    pub(super) all: Vec<Listener>,
     /// Reloaded while they run.
     pub(super) certificate: Option<Arc<Certificate>>,
     pub(super) telemetry: Arc<Telemetry>,
@@ -80,7 +80,7 @@ impl ServiceWithDependents for Listeners {
         _tasks_per_socket: usize,
         ready: ServiceReadyNotifier,
     ) {
-        for listener in self.listeners.drain(..) {
+        for listener in self.all.drain(..) {
             tokio::spawn(async move {
                 if let Err(e) = listener.accept_loop().await {
                     error!(error = %e, "Failed to open a listener");

@@ -137,7 +137,7 @@ impl Edge {
         }
         Ok(Self {
             listeners: Listeners {
-                listeners,
+                all: listeners,
                 certificate: certificate.clone(),
                 telemetry: Arc::clone(telemetry),
             },

@@ -130,7 +130,8 @@ impl RequestFraming {
     /// How many of these bytes may be read now.
     fn accept(&self, bytes: &[u8]) -> io::Result<usize> {
         let accepted = self.lock().accept(bytes);
-        let accepted = accepted.map_err(|_| io::Error::other("the request is not well framed"))?;
+        let accepted =
+            accepted.map_err(|_malformed| io::Error::other("the request is not well framed"))?;
         self.bytes_read.fetch_add(accepted, Relaxed);
         Ok(accepted)
     }

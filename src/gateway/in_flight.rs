@@ -210,7 +210,10 @@ impl Default for InFlightLimits {
 
 #[cfg(test)]
 mod tests {
-    use std::{net::IpAddr, sync::Arc};
+    use std::{
+        net::{IpAddr, Ipv4Addr},
+        sync::Arc,
+    };
 
     use super::{FREE_BODY_BYTES, InFlightLimits, InFlightRequests, TooManyBodies};
     use gatepost_base::Subject;
@@ -233,8 +236,8 @@ mod tests {
         }
     }
 
-    fn address(last: u8) -> Option<IpAddr> {
-        Some(IpAddr::from([192, 0, 2, last]))
+    const fn address(last: u8) -> IpAddr {
+        IpAddr::V4(Ipv4Addr::new(192, 0, 2, last))
     }
 
     #[test]
@@ -242,12 +245,12 @@ mod tests {
         let all = Arc::new(InFlightRequests::default());
         let mut held = Vec::new();
         for subject in ["one", "one", "two"] {
-            let mut request = all.start(address(1), LIMITS).unwrap();
+            let mut request = all.start(Some(address(1)), LIMITS).unwrap();
             request.authenticated(&caller(subject)).unwrap();
             held.push(request);
         }
-        all.start(address(1), LIMITS).unwrap_err();
-        let mut elsewhere = all.start(address(2), LIMITS).unwrap();
+        all.start(Some(address(1)), LIMITS).unwrap_err();
+        let mut elsewhere = all.start(Some(address(2)), LIMITS).unwrap();
         elsewhere.authenticated(&caller("one")).unwrap_err();
         elsewhere.authenticated(&caller("two")).unwrap();
         drop((held, elsewhere));
@@ -258,7 +261,7 @@ mod tests {
     #[test]
     fn bodies_share_the_budget_and_small_ones_always_fit() {
         let all = Arc::new(InFlightRequests::default());
-        let start = |host| all.start(address(host), LIMITS).unwrap();
+        let start = |host| all.start(Some(address(host)), LIMITS).unwrap();
         let held: Vec<_> = (0..4)
             .map(|host| {
                 let request = start(host);

@@ -49,13 +49,13 @@ static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 /// The most that one call may allocate: a call, allocations (and reallocations),
 /// bytes. Lower them when a call gets cheaper.
 const BOUNDS: [(CallKind, usize, usize); 7] = [
-    (CallKind::Ping, 67, 31_000),
-    (CallKind::Count17, 246, 75_000),
-    (CallKind::Count280, 246, 66_000),
-    (CallKind::Partners, 680, 126_000),
-    (CallKind::Answer4Kb, 280, 104_000),
-    (CallKind::Answer100Kb, 385, 410_000),
-    (CallKind::Answer1Mb, 500, 1_600_000),
+    (CallKind::Ping, 87, 33_000),
+    (CallKind::Count17, 278, 78_000),
+    (CallKind::Count280, 276, 70_000),
+    (CallKind::Partners, 715, 130_000),
+    (CallKind::Answer4Kb, 315, 108_000),
+    (CallKind::Answer100Kb, 412, 475_000),
+    (CallKind::Answer1Mb, 525, 1_600_000),
 ];
 
 /// Calls before counting: caches and buffers have their sizes afterwards.

@@ -155,7 +155,8 @@ mod tests {
     use super::RequestId;
 
     fn parse(json: &str) -> Result<RequestId, &'static str> {
-        RequestId::parse(&RawValue::from_string(json.to_owned()).unwrap())
+        let raw: &RawValue = serde_json::from_str(json).map_err(|_invalid| "no JSON")?;
+        RequestId::parse(raw)
     }
 
     #[test]

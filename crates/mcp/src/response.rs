@@ -95,10 +95,6 @@ pub fn error_response(
     message: &str,
     data: Option<Value>,
 ) -> Bytes {
-    let mut error = json!({ "code": code, "message": message });
-    if let (Some(data), Some(error)) = (data, error.as_object_mut()) {
-        error.insert("data".to_owned(), data);
-    }
     #[derive(Serialize)]
     struct JsonRpcError<'a> {
         jsonrpc: &'static str,
@@ -106,6 +102,10 @@ pub fn error_response(
         error: Value,
     }
 
+    let mut error = json!({ "code": code, "message": message });
+    if let (Some(data), Some(error)) = (data, error.as_object_mut()) {
+        error.insert("data".to_owned(), data);
+    }
     // Not a `Value`, which would round an id that is a large number.
     let response = JsonRpcError {
         jsonrpc: "2.0",

@@ -12,7 +12,7 @@ const MAX_EXCERPT_CHARS: usize = 200;
 /// The beginning of a page that is searched for its meaning, in bytes.
 const MAX_PAGE_BYTES: usize = 64 << 10;
 /// The longest pause that a server can ask for.
-const MAX_PAUSE: Duration = Duration::from_secs(60);
+const MAX_PAUSE: Duration = Duration::from_mins(1);
 /// The pause after a 429 that does not say how long.
 const DEFAULT_PAUSE: Duration = Duration::from_secs(1);
 
@@ -240,6 +240,10 @@ fn target_url(location: &str) -> Option<String> {
 }
 
 /// `Retry-After` (RFC 9110, section 10.2.3), at most a minute.
+#[expect(
+    clippy::disallowed_types,
+    reason = "the server names a time of day, and nothing is decided by it but a pause"
+)]
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
     let after = match text.parse::<u64>() {

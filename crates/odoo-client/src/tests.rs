@@ -13,6 +13,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     sync::{Barrier, Notify, mpsc},
+    task::JoinSet,
 };
 
 use super::{
@@ -400,19 +401,18 @@ async fn all_connections_in_flight_are_reused_once_the_server_has_kept_one() {
     });
     let client = Arc::new(client.unwrap());
     let call_at_once = async || {
-        let calls = (0..AT_ONCE).map(|_| {
+        let mut calls = JoinSet::new();
+        for _ in 0..AT_ONCE {
             let client = Arc::clone(&client);
-            tokio::spawn(async move {
+            calls.spawn(async move {
                 let call = permitted_count();
                 client
                     .send(&call, &ApiKey::new("k3y"), None, None)
                     .await
                     .unwrap();
-            })
-        });
-        for call in calls.collect::<Vec<_>>() {
-            call.await.unwrap();
+            });
         }
+        calls.join_all().await;
     };
     // The first round opens all, the second proves that four were kept and opens four.
     for _ in 0..2 {

@@ -65,12 +65,17 @@ impl Turns {
         self.check_pause(deadline)?;
         let permit = self.concurrency.acquire(wait).await?;
         let start = self.reserve_start(deadline)?;
-        sleep_until(start).await;
+        if start > Instant::now() {
+            sleep_until(start).await;
+        }
         // A pause may have begun since.
-        while let Some(until) = self.check_pause(deadline)? {
+        loop {
+            let paused = self.check_pause(deadline)?;
+            let Some(until) = paused else {
+                return Ok(permit);
+            };
             sleep_until(until).await;
         }
-        Ok(permit)
     }
 
     /// Sends no call for this long, because the server asks for that.

@@ -199,7 +199,7 @@ async fn ambiguous_framing_is_400_and_hidden_request_is_never_served() {
             "{}0\r\n\r\n",
             head("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n")
         ),
-        format!("POST /echo HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+        "POST /echo HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n".to_owned(),
         head(&format!("Content-Length : {length}\r\n")),
         head(&format!("Content-Length: +{length}\r\n")),
         head(&format!("X: a\n\tContent-Length: {length}\r\n")),

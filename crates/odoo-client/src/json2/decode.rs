@@ -27,24 +27,24 @@ struct ErrorObject {
     arguments: Value,
 }
 
-pub(super) fn decode(response: WireResponse) -> Result<Bytes, CallError> {
+pub(super) fn decode(response: &WireResponse) -> Result<Bytes, CallError> {
     let is_json = response.media == "application/json";
     // Odoo uses these statuses in no answer of its own.
     let is_refused_before_odoo = matches!(response.status, 300..=399 | 413 | 429 | 502..=504);
     if !is_json || is_refused_before_odoo || is_compressed(&response.headers) {
-        return Err(not_json(&response));
+        return Err(not_json(response));
     }
     if response.status == 200 {
         let body =
             parse_complete(&response.body).map_err(|error| CallError::CutOff(error.into()))?;
-        return match is_identity_check(&body) {
-            true => Err(OdooError::IdentityCheck.into()),
-            false => Ok(body),
-        };
+        if is_identity_check(&body) {
+            return Err(OdooError::IdentityCheck.into());
+        }
+        return Ok(body);
     }
     match serde_json::from_slice::<ErrorObject>(&response.body) {
         Ok(error) => Err(classify(&error).into()),
-        Err(_) => Err(CallError::NotOdoo(ForeignResponse::new(&response))),
+        Err(_) => Err(CallError::NotOdoo(ForeignResponse::new(response))),
     }
 }
 

@@ -23,6 +23,6 @@ impl Dialect for Json2 {
     }
 
     fn decode(&self, response: WireResponse) -> Result<Bytes, CallError> {
-        decode::decode(response)
+        decode::decode(&response)
     }
 }
