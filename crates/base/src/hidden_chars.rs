@@ -41,6 +41,10 @@ impl Iterator for MarkedChars<'_> {
     fn next(&mut self) -> Option<Self::Item> {
         let (at, char) = self.chars.next()?;
         let previous = self.previous.replace(char);
+        // Most of most texts, and no part of an emoji or of a joined word.
+        if char.is_ascii() {
+            return Some((char, char.is_ascii_control()));
+        }
         let next = self.chars.peek().map(|(_, next)| *next);
         if char == '\u{1f3f4}' {
             let rest = self.text.get(at + char.len_utf8()..).unwrap_or_default();
@@ -62,6 +66,10 @@ impl Iterator for MarkedChars<'_> {
             _ => false,
         };
         Some((char, is_invisible(char) && !is_needed))
+    }
+
+    fn count(self) -> usize {
+        self.chars.count()
     }
 }
 

@@ -5,7 +5,7 @@ use std::{
     sync::{
         Arc, OnceLock,
         atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
-        mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
+        mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel},
     },
     thread,
     time::{Duration, Instant},
@@ -20,6 +20,10 @@ const MAX_BYTES: usize = 4 << 20;
 
 /// How often a full queue is tried again by [`flush`].
 const RETRY_INTERVAL: Duration = Duration::from_millis(10);
+
+/// How long the thread waits for more lines when it has written all, so that it does
+/// not wake up for each of many.
+const LINGER: Duration = Duration::from_millis(2);
 
 /// Lines of this process that found no room.
 static DROPPED: AtomicU64 = AtomicU64::new(0);
@@ -127,7 +131,7 @@ impl LogQueue {
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "the process ends; nothing else is served"
+    reason = "the thread of the log serves nothing else, and `flush` runs when the process ends"
 )]
 fn pause(time: Duration) {
     thread::sleep(time);
@@ -137,7 +141,16 @@ fn pause(time: Duration) {
 /// again.
 fn write_lines(lines: &Receiver<Entry>, waiting_bytes: &AtomicUsize, mut output: impl Write) {
     let mut reported = 0;
-    while let Ok(entry) = lines.recv() {
+    loop {
+        let entry = match lines.try_recv() {
+            Ok(entry) => entry,
+            Err(TryRecvError::Disconnected) => return,
+            Err(TryRecvError::Empty) => {
+                pause(LINGER);
+                let Ok(entry) = lines.recv() else { return };
+                entry
+            }
+        };
         match entry {
             Entry::Flush(sender) => {
                 // The one who waited may have given up.
