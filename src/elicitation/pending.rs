@@ -259,12 +259,8 @@ impl ElicitationOwner {
 
     /// The parts that identify the owner.
     pub(crate) fn identity_parts(&self) -> [&str; 4] {
-        [
-            self.instance.as_str(),
-            &self.caller.issuer,
-            self.caller.kind.as_str(),
-            self.caller.subject.as_str(),
-        ]
+        let [issuer, kind, subject] = self.caller.identity();
+        [self.instance.as_str(), issuer, kind, subject]
     }
 }
 

@@ -1,11 +1,9 @@
 //! What is known of client addresses from the tokens that came from there.
 
-use std::{
-    net::{IpAddr, Ipv6Addr},
-    time::Duration,
-};
+use std::{net::IpAddr, time::Duration};
 
 use gatepost_identity::AddressStanding;
+use gatepost_state::limits::{network_of, network_of_length};
 use moka::sync::Cache;
 
 /// The most networks that are stored of either kind.
@@ -46,8 +44,8 @@ impl AddressStandings {
         };
         let failed = [48, 64]
             .iter()
-            .any(|bits| self.failed.contains_key(&network(address, *bits)));
-        match (self.valid.contains_key(&network(address, 64)), failed) {
+            .any(|bits| self.failed.contains_key(&network_of_length(address, *bits)));
+        match (self.valid.contains_key(&network_of(address)), failed) {
             (true, false) => AddressStanding::Known,
             (false, true) => AddressStanding::Suspect,
             (true, true) | (false, false) => AddressStanding::Unknown,
@@ -58,21 +56,11 @@ impl AddressStandings {
     pub(super) fn record(&self, address: Option<IpAddr>, was_valid: bool) {
         let Some(address) = address else { return };
         if was_valid {
-            self.valid.insert(network(address, 64), ());
+            self.valid.insert(network_of(address), ());
         } else {
-            self.failed.insert(network(address, 64), ());
-            self.failed.insert(network(address, 48), ());
+            self.failed.insert(network_of(address), ());
+            self.failed.insert(network_of_length(address, 48), ());
         }
-    }
-}
-
-/// The network of an IPv6 address with this length; an IPv4 address itself.
-fn network(address: IpAddr, bits: u32) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(
-            v6.to_bits() & (u128::MAX << (128 - bits)),
-        )),
-        v4 @ IpAddr::V4(_) => v4,
     }
 }
 

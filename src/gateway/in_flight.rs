@@ -13,7 +13,7 @@ use std::{
 
 use super::RequestError;
 use gatepost_base::sync::lock;
-use gatepost_identity::{Caller, CallerKind};
+use gatepost_identity::Caller;
 use gatepost_state::limits::network_of;
 
 /// The part of each body that needs no room in the budget, in bytes. It is
@@ -51,9 +51,8 @@ struct InFlightUse {
     body_bytes: usize,
 }
 
-/// Issuer, kind and subject, which identify a caller together.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-struct CallerKey(String, CallerKind, String);
+/// What identifies a caller ([`Caller::identity`]).
+type CallerKey = Arc<[Box<str>; 3]>;
 
 /// One request in flight, until it is dropped.
 #[derive(Debug, Default)]
@@ -112,13 +111,9 @@ impl InFlightRequest {
         let Some(limits) = self.limits else {
             return Ok(());
         };
-        let key = CallerKey(
-            caller.issuer.clone(),
-            caller.kind,
-            caller.subject.as_str().to_owned(),
-        );
+        let key: CallerKey = Arc::new(caller.identity().map(Into::into));
         let mut table = lock(&self.requests.0);
-        count(&mut table.by_caller, key.clone(), limits.per_caller)
+        count(&mut table.by_caller, Arc::clone(&key), limits.per_caller)
             .map_err(|()| RequestError::TooManyInFlight("of this caller"))?;
         drop(table);
         self.caller = Some(key);

@@ -27,6 +27,13 @@ pub struct Caller {
     pub credential: Option<CredentialName>,
 }
 
+impl Caller {
+    /// What identifies the caller: issuer, kind and subject, only together.
+    pub fn identity(&self) -> [&str; 3] {
+        [&self.issuer, self.kind.as_str(), self.subject.as_str()]
+    }
+}
+
 gatepost_base::words! {
     /// The kind of a caller, and with it the way of authentication.
     #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Deserialize)]

@@ -8,10 +8,7 @@ use super::token::{ApprovalToken, ApprovalTokenError, ApproverKind, VerifiedAppr
 use crate::{
     access::{AuthorizedWrite, OdooSession, OperationError},
     elicitation::Elicitation,
-    writes::{
-        RequestFingerprint, WriteOperation, WriteOutcome, WritePlan,
-        idempotency::entry::store_owner,
-    },
+    writes::{RequestFingerprint, WriteOperation, WriteOutcome, WritePlan},
 };
 use gatepost_base::{digest::json_digest, text::visible_text};
 use gatepost_identity::Caller;
@@ -251,7 +248,7 @@ impl ApprovalContext<'_> {
 
     /// The key under which its use is stored.
     fn use_key(&self, verified: &VerifiedApproval) -> StoreKey {
-        StoreKey::approval(&verified.nonce).owned_by(&store_owner(self.access.caller))
+        StoreKey::approval(&verified.nonce).owned_by(&self.access.caller.identity())
     }
 }
 

@@ -13,7 +13,6 @@ use crate::{
     writes::CompletedWrite,
 };
 use gatepost_base::digest::hex;
-use gatepost_identity::Caller;
 use gatepost_state::store::{StateStore, StoreKey};
 
 /// The largest record snapshot, in bytes, that is stored with a key.
@@ -76,15 +75,6 @@ pub(crate) struct Attempt {
     stored: Bytes,
 }
 
-/// The caller on whose share of the store entries count.
-pub(crate) fn store_owner(caller: &Caller) -> [&str; 3] {
-    [
-        &caller.issuer,
-        caller.kind.as_str(),
-        caller.subject.as_str(),
-    ]
-}
-
 /// How long after a write was begun its call may still be sent.
 pub(crate) fn send_window(access: &OdooSession<'_>) -> Duration {
     access.instance.call_timeout() + ATTEMPT_MARGIN
@@ -94,14 +84,10 @@ impl IdempotencyKey {
     pub(crate) fn of(access: &OdooSession<'_>, request: &RequestFingerprint) -> Self {
         let caller = access.caller;
         let store_key = request.idempotency_key.as_deref().map(|key| {
-            StoreKey::idempotency(&[
-                access.instance.name().as_str(),
-                &caller.issuer,
-                caller.kind.as_str(),
-                caller.subject.as_str(),
-                key,
-            ])
-            .owned_by(&store_owner(caller))
+            let [issuer, kind, subject] = caller.identity();
+            let instance = access.instance.name().as_str();
+            StoreKey::idempotency(&[instance, issuer, kind, subject, key])
+                .owned_by(&caller.identity())
         });
         Self {
             store: Arc::clone(access.store),

@@ -8,10 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::{fingerprints::FieldFingerprints, x2many_lines::X2manyLines};
-use crate::{
-    access::{ContextRequest, OdooSession, OperationError, RecordSnapshot},
-    audit::CallerRef,
-};
+use crate::access::{ContextRequest, OdooSession, OperationError, RecordSnapshot};
 use gatepost_odoo::{Context, FieldName, ModelName, RecordId};
 use gatepost_state::store::{StateStore, StoreKey, StoreTime};
 
@@ -143,14 +140,9 @@ pub(super) fn context_request(context: &Context) -> Value {
 
 /// The store key of a change: it belongs to its caller and its instance.
 pub(super) fn change_key(access: &OdooSession<'_>, change_id: &str) -> StoreKey {
-    let caller = CallerRef::of(access.caller);
-    StoreKey::undo(&[
-        access.instance.name().as_str(),
-        &caller.issuer,
-        caller.kind,
-        &caller.subject,
-        change_id,
-    ])
+    let [issuer, kind, subject] = access.caller.identity();
+    let instance = access.instance.name().as_str();
+    StoreKey::undo(&[instance, issuer, kind, subject, change_id])
 }
 
 /// The entry of a change, if this caller made it in this instance.

@@ -354,10 +354,5 @@ impl SharedLimiter {
 
 /// The key of a caller, from its issuer, kind and subject.
 fn caller_key(scope: LimitScope, caller: &Caller) -> LimitKey {
-    let parts = [
-        caller.issuer.as_bytes(),
-        caller.kind.as_str().as_bytes(),
-        caller.subject.as_str().as_bytes(),
-    ];
-    LimitKey::new(scope, &parts)
+    LimitKey::new(scope, &caller.identity().map(str::as_bytes))
 }

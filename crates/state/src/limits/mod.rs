@@ -19,7 +19,7 @@ pub use gcra::Rate;
 pub use limiter::{
     LimitDecision, LimitOutcome, LimitStore, Limiter, LimiterFailureMode, SharedLimiter,
 };
-pub use per_address::{AddressLimiter, AddressReservation, network_of};
+pub use per_address::{AddressLimiter, AddressReservation, network_of, network_of_length};
 pub use rate_limited::RateLimited;
 pub use rates::{CallerRates, Rates};
 pub use request::{LimitScope, ToolClass};

@@ -174,8 +174,15 @@ fn rate_limited(wait: Duration) -> RateLimited {
 
 /// The address, or the /64 network for IPv6: customers get at least that much.
 pub fn network_of(address: IpAddr) -> IpAddr {
+    network_of_length(address, 64)
+}
+
+/// The network of an IPv6 address with this length, 1 to 128; an IPv4 address itself.
+pub fn network_of_length(address: IpAddr, bits: u32) -> IpAddr {
     match address.to_canonical() {
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64))),
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(
+            v6.to_bits() & (u128::MAX << (128 - bits)),
+        )),
         v4 @ IpAddr::V4(_) => v4,
     }
 }
