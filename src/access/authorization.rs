@@ -7,6 +7,27 @@ use crate::render::Rows;
 use gatepost_odoo::{Call, Domain, MethodName, ModelName, Operation, Schema, SystemQuery};
 use gatepost_policy::{Arguments, Forbidden, Incomplete, Permitted, PolicyFacts, WriteMode};
 
+/// The facts that were collected for a decision.
+#[derive(Default)]
+pub(super) struct CollectedFacts {
+    facts: PolicyFacts,
+    /// When the first of the schemas that were looked up expires.
+    first_expiry: Option<Instant>,
+}
+
+impl CollectedFacts {
+    fn add_schema(&mut self, model: ModelName, cached: CachedSchema) {
+        let first = self.first_expiry.unwrap_or(cached.expires_at);
+        self.first_expiry = Some(first.min(cached.expires_at));
+        self.facts.add_schema(model, cached.schema);
+    }
+
+    /// When a decision from these facts expires; at once if they were no schemas.
+    fn expires_at(&self) -> Instant {
+        self.first_expiry.unwrap_or_else(Instant::now)
+    }
+}
+
 impl OdooSession<'_> {
     /// Returns what the caller may read of a model, as the Odoo user sees it.
     ///
@@ -21,17 +42,14 @@ impl OdooSession<'_> {
         if let Some(decided) = cache.get(roles, model, Operation::Read) {
             return Ok(decided);
         }
+        let mut facts = CollectedFacts::default();
         // Boxed: it is large, and rare.
-        let decide = Box::pin(self.decide_timed(model, |facts| {
+        let decide = Box::pin(self.decide(&mut facts, model, |facts| {
             self.policy.read_access(roles, instance, model, facts)
         }));
-        let (decision, expires_at) = decide.await?;
-        let decision = Arc::new(ModelAccess::new(decision));
-        cache.insert(
-            roles,
-            (model, Operation::Read),
-            (Arc::clone(&decision), expires_at),
-        );
+        let decision = Arc::new(ModelAccess::new(decide.await?));
+        let cached = (Arc::clone(&decision), facts.expires_at());
+        cache.insert(roles, (model, Operation::Read), cached);
         Ok(decision)
     }
 
@@ -71,12 +89,14 @@ impl OdooSession<'_> {
         if let Some(decided) = cache.get(roles, model, operation) {
             return Ok(decided);
         }
-        let decide = Box::pin(self.decide_timed(model, |facts| {
+        let mut facts = CollectedFacts::default();
+        let decide = Box::pin(self.decide(&mut facts, model, |facts| {
             self.policy
                 .writable_schema(roles, instance, (model, operation), facts)
         }));
-        let (schema, expires_at) = decide.await?;
-        cache.insert(roles, (model, operation), (schema.clone(), expires_at));
+        let schema = decide.await?;
+        let cached = (schema.clone(), facts.expires_at());
+        cache.insert(roles, (model, operation), cached);
         Ok(schema)
     }
 
@@ -84,16 +104,14 @@ impl OdooSession<'_> {
     pub(super) async fn permit(&self, call: Call) -> Result<Permitted<Call>, OperationError> {
         let (roles, instance) = self.scope();
         let model = call.model();
-        let mut facts = PolicyFacts::default();
-        let account = self.account()?;
-        let decisions = &account.access_cache().readable;
-        if let Some(access) = decisions.get(roles, model, Operation::Read)
-            && let Some(schema) = account.cached_schema(model).await
-        {
-            facts.set_read_access(Arc::clone(access.read_access()));
-            facts.add_schema(model.clone(), schema);
+        let mut facts = CollectedFacts::default();
+        let decisions = &self.account()?.access_cache().readable;
+        if let Some(access) = decisions.get(roles, model, Operation::Read) {
+            facts
+                .facts
+                .set_read_access(Arc::clone(access.read_access()));
         }
-        self.decide_with(&mut facts, model, |facts| {
+        self.decide(&mut facts, model, |facts| {
             self.policy.permit(roles, instance, call.clone(), facts)
         })
         .await
@@ -109,40 +127,17 @@ impl OdooSession<'_> {
 
     /// Asks the policy about a model, starting from facts that are known, to which
     /// it adds those that the policy needs.
-    pub(super) async fn decide_with<T>(
+    pub(super) async fn decide<T>(
         &self,
-        facts: &mut PolicyFacts,
+        collected: &mut CollectedFacts,
         model: &ModelName,
         ask: impl Fn(&PolicyFacts) -> Result<T, Incomplete>,
     ) -> Result<T, OperationError> {
-        let (decision, _) = self.decide_until(facts, model, ask).await?;
-        Ok(decision)
-    }
-
-    /// Asks the policy about a model. Returns when the first of the schemas that
-    /// it looked up expires, too.
-    async fn decide_timed<T>(
-        &self,
-        model: &ModelName,
-        ask: impl Fn(&PolicyFacts) -> Result<T, Incomplete>,
-    ) -> Result<(T, Instant), OperationError> {
-        let facts = &mut PolicyFacts::default();
-        let (decision, expires_at) = self.decide_until(facts, model, ask).await?;
-        Ok((decision, expires_at.unwrap_or_else(Instant::now)))
-    }
-
-    async fn decide_until<T>(
-        &self,
-        facts: &mut PolicyFacts,
-        model: &ModelName,
-        ask: impl Fn(&PolicyFacts) -> Result<T, Incomplete>,
-    ) -> Result<(T, Option<Instant>), OperationError> {
-        let mut expires_at: Option<Instant> = None;
         // Terminates, because the policy asks for each model and each search
         // once, and a call names finitely many.
         loop {
-            let needed = match ask(facts) {
-                Ok(decision) => return Ok((decision, expires_at)),
+            let needed = match ask(&collected.facts) {
+                Ok(decision) => return Ok(decision),
                 Err(Incomplete::Denied(forbidden)) => return Err(forbidden.into()),
                 Err(Incomplete::NeedsSchema(needed)) => needed,
                 Err(Incomplete::NeedsRecords(searches)) => {
@@ -152,7 +147,7 @@ impl OdooSession<'_> {
                             .send_system_query(search.call(), self)
                             .await?;
                         let ids = Rows::parse(&answer)?.ids().collect();
-                        facts.add_memberships(search, &ids);
+                        collected.facts.add_memberships(search, &ids);
                     }
                     continue;
                 }
@@ -165,9 +160,7 @@ impl OdooSession<'_> {
                 }
                 Err(error) => return Err(self.suggest_similar_models(&needed, error).await),
             };
-            let earlier = expires_at.map_or(cached.expires_at, |at| at.min(cached.expires_at));
-            expires_at = Some(earlier);
-            facts.add_schema(needed, cached.schema);
+            collected.add_schema(needed, cached);
         }
     }
 

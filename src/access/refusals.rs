@@ -62,21 +62,14 @@ impl ReadRefusals {
         self.models.insert(model.clone(), Arc::clone(refusal));
     }
 
-    /// Splits fields into those to request and those that Odoo refused.
-    pub(super) fn split_fields(
-        &self,
-        model: &ModelName,
-        fields: &[FieldName],
-    ) -> (Vec<FieldName>, Vec<FieldName>) {
+    /// Those of the fields that Odoo refused.
+    pub(super) fn refused_fields(&self, model: &ModelName, fields: &[FieldName]) -> Vec<FieldName> {
         let Some(refused) = self.fields.get(model) else {
-            return (fields.to_vec(), Vec::new());
+            return Vec::new();
         };
         let now = Instant::now();
-        fields.iter().cloned().partition(|name| {
-            refused
-                .get(name)
-                .is_none_or(|expires_at| *expires_at <= now)
-        })
+        let is_refused = |name: &&FieldName| refused.get(*name).is_some_and(|until| *until > now);
+        fields.iter().filter(is_refused).cloned().collect()
     }
 
     /// Stores that the user may not read these fields of the model.

@@ -15,12 +15,14 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval_at},
 };
 
-use super::{OdooSession, OperationError, audit_records::audit_outcome};
+use super::{
+    OdooSession, OperationError, audit_records::audit_outcome, authorization::CollectedFacts,
+};
 use crate::audit::{AuditOutcome, PendingRecord, ResponseSummary};
 use gatepost_base::TraceContext;
 use gatepost_odoo::{Call, LoadResult, Operation, Request};
 use gatepost_odoo_client::{ApiKey, CallError, OdooClient, UnknownOutcome};
-use gatepost_policy::{Forbidden, Permitted, PolicyFacts, RecordAccess, WriteMode};
+use gatepost_policy::{Forbidden, Permitted, RecordAccess, WriteMode};
 
 /// How often a client hears that Odoo is still working.
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(3);
@@ -80,12 +82,12 @@ impl OdooSession<'_> {
             model: call.model().clone(),
             operation: call.operation(),
         });
-        let mut facts = PolicyFacts::default();
+        let mut facts = CollectedFacts::default();
         for mode in WriteMode::WRITING {
             if mode > most {
                 continue;
             }
-            let permit = self.decide_with(&mut facts, call.model(), |facts| {
+            let permit = self.decide(&mut facts, call.model(), |facts| {
                 self.policy
                     .permit_write(roles, instance, mode, &call, facts)
             });

@@ -1,6 +1,6 @@
 //! Reading records although some of the fields cannot be read.
 
-use std::collections::VecDeque;
+use std::{borrow::Cow, collections::VecDeque};
 
 use bytes::Bytes;
 use serde_json::json;
@@ -42,10 +42,17 @@ impl OdooSession<'_> {
             let part = if part.is_empty() { &id } else { part };
             call(part).with_answer_fields(fields)
         };
-        let template = call(&id);
+        let whole = call(fields);
         let refusals = self.account()?.refusals();
-        let (requested, refused) = refusals.split_fields(template.model(), fields);
-        let refusal = match self.call(call(&requested)).await {
+        let refused = refusals.refused_fields(whole.model(), fields);
+        let (first, requested) = if refused.is_empty() {
+            (whole, Cow::Borrowed(fields))
+        } else {
+            let requested = fields.iter().filter(|name| !refused.contains(name));
+            let requested: Vec<FieldName> = requested.cloned().collect();
+            (call(&requested), Cow::Owned(requested))
+        };
+        let refusal = match self.call(first).await {
             Ok(answer) => {
                 return Ok(PartialRead {
                     responses: vec![answer],
@@ -59,6 +66,7 @@ impl OdooSession<'_> {
             }
             Err(error) => return Err(error),
         };
+        let template = call(&id);
         // If even the ids alone fail, no field is to blame.
         let Ok(ids) = self.call(call(&id)).await else {
             return Err(OperationError::Call(refusal));

@@ -29,14 +29,10 @@ impl PolicyFacts {
     }
 
     /// Adds what the policy decided before about reading a model, for the same Odoo
-    /// user. Only decisions for the same roles in the same instance use it.
+    /// user, and with it the fields of the model. Only for the same roles in the same
+    /// instance is the decision used.
     pub fn set_read_access(&mut self, access: Arc<ReadAccess>) {
         self.read_access = Some(access);
-    }
-
-    /// The models whose fields were added.
-    pub fn models(&self) -> impl Iterator<Item = &ModelName> {
-        self.schemas.keys()
     }
 
     /// Adds the ids that a search found.
@@ -59,8 +55,13 @@ impl PolicyFacts {
     /// # Errors
     /// [`Incomplete::NeedsSchema`].
     pub(super) fn schema_of(&self, model: &ModelName) -> Result<&Schema, Incomplete> {
+        let decided = self.read_access.as_deref();
+        let decided = decided
+            .filter(|access| access.model() == model)
+            .map(ReadAccess::schema);
         self.schemas
             .get(model)
+            .or(decided)
             .ok_or_else(|| Incomplete::NeedsSchema(model.clone()))
     }
 }

@@ -15,6 +15,8 @@ pub struct ReadAccess {
     roles: Box<[RoleName]>,
     instance: InstanceName,
     model: ModelName,
+    /// All fields that the Odoo user may see.
+    schema: Schema,
     visible: Schema,
     visible_in_all_records: Schema,
     row_filter: Domain,
@@ -52,6 +54,7 @@ impl ReadAccess {
             roles: roles.into(),
             instance: instance.clone(),
             model: model.clone(),
+            schema: schema.clone(),
             visible: schema.restricted(|field| {
                 in_all(field.name.as_str()) || field_filters.contains_key(&field.name)
             }),
@@ -69,6 +72,11 @@ impl ReadAccess {
     /// The model.
     pub fn model(&self) -> &ModelName {
         &self.model
+    }
+
+    /// The fields that the Odoo user may see, including those that policy hides.
+    pub(super) fn schema(&self) -> &Schema {
+        &self.schema
     }
 
     /// The fields that are visible on at least some records. A hidden field is
