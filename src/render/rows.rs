@@ -100,12 +100,13 @@ impl<'a> Rows<'a> {
 }
 
 impl<'a> Row<'a> {
-    /// The value of a field, if the response has it.
-    pub(super) fn cell(&self, name: &str) -> Option<Cell<'a>> {
-        self.cells
-            .iter()
-            .find(|(key, _)| key == name)
-            .map(|(_, raw)| Cell::of(raw.get()))
+    /// The value of a field, if the response has it. Odoo returns fields in the order
+    /// of the request, so the field is looked for at its place there first.
+    pub(super) fn cell(&self, name: &str, place: usize) -> Option<Cell<'a>> {
+        let is_named = |(key, _): &&(Cow<'_, str>, _)| key == name;
+        let expected = self.cells.get(place).filter(is_named);
+        let cell = expected.or_else(|| self.cells.iter().find(is_named));
+        cell.map(|(_, raw)| Cell::of(raw.get()))
     }
 }
 
@@ -188,14 +189,14 @@ mod tests {
         let answer = br#"[{"id":1,"name":"A\n","n":12.50,"p":[7,"Azure"],"ids":[1,2],"no":false,"props":[{"a":1}],"e":[]}]"#;
         let rows = Rows::parse(answer).unwrap();
         let row = rows.iter().next().unwrap();
-        assert_eq!(row.cell("name"), Some(Cell::Text("A\n".into())));
-        assert_eq!(row.cell("n"), Some(Cell::Number("12.50")));
-        assert_eq!(row.cell("p"), Some(Cell::Reference(7, "Azure".into())));
-        assert_eq!(row.cell("ids"), Some(Cell::Ids(vec![1, 2])));
-        assert_eq!(row.cell("e"), Some(Cell::Ids(vec![])));
-        assert_eq!(row.cell("no"), Some(Cell::Bool(false)));
-        assert_eq!(row.cell("props"), Some(Cell::Other("[{\"a\":1}]")));
-        assert_eq!(row.cell("gone"), None);
+        assert_eq!(row.cell("name", 0), Some(Cell::Text("A\n".into())));
+        assert_eq!(row.cell("n", 0), Some(Cell::Number("12.50")));
+        assert_eq!(row.cell("p", 0), Some(Cell::Reference(7, "Azure".into())));
+        assert_eq!(row.cell("ids", 0), Some(Cell::Ids(vec![1, 2])));
+        assert_eq!(row.cell("e", 0), Some(Cell::Ids(vec![])));
+        assert_eq!(row.cell("no", 0), Some(Cell::Bool(false)));
+        assert_eq!(row.cell("props", 0), Some(Cell::Other("[{\"a\":1}]")));
+        assert_eq!(row.cell("gone", 0), None);
     }
 
     #[test]
@@ -203,7 +204,7 @@ mod tests {
         let mut rows = Rows::parse(br#"[{"id":2,"a":1},{"id":1,"a":2}]"#).unwrap();
         rows.merge(Rows::parse(br#"[{"id":1,"b":3},{"id":9,"b":4}]"#).unwrap());
         let row = rows.iter().nth(1).unwrap();
-        assert_eq!((row.id, row.cell("b")), (1, Some(Cell::Number("3"))));
+        assert_eq!((row.id, row.cell("b", 0)), (1, Some(Cell::Number("3"))));
         assert_eq!(rows.len(), 2);
     }
 

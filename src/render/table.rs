@@ -2,10 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{
-    Rendered, Rows,
-    rows::{Cell, Row},
-};
+use super::{Rendered, Rows, rows::Cell};
 use gatepost_base::text::{MAX_CELL_CHARS, append, append_html_line, append_one_line, truncated};
 use gatepost_odoo::{FieldKind, FieldName, Schema};
 
@@ -112,8 +109,9 @@ impl RenderedCells {
             columns: columns.len(),
         };
         for row in rows.iter() {
-            for (name, kind) in columns.iter().zip(&kinds) {
-                append_value(&mut cells.text, row, name, *kind, MAX_CELL_CHARS);
+            for (at, (name, kind)) in columns.iter().zip(&kinds).enumerate() {
+                let cell = row.cell(name.as_str(), at);
+                append_value(&mut cells.text, cell, *kind, MAX_CELL_CHARS);
                 cells.ends.push(cells.text.len());
             }
         }
@@ -145,15 +143,10 @@ fn record_by_record(
         let mut record = format!("id: {}\n", row.id);
         let mut empty = Vec::new();
         let mut cut = Vec::new();
-        for name in columns {
+        for (at, name) in columns.iter().enumerate() {
             let mut value = String::new();
-            append_value(
-                &mut value,
-                row,
-                name,
-                kind_of(schema, name),
-                MAX_VALUE_CHARS,
-            );
+            let cell = row.cell(name.as_str(), at);
+            append_value(&mut value, cell, kind_of(schema, name), MAX_VALUE_CHARS);
             if value.is_empty() {
                 empty.push(name.as_str());
             } else if text.len() + record.len() + name.as_str().len() + value.len() + 200
@@ -187,14 +180,8 @@ fn record_by_record(
 }
 
 /// Appends one value.
-fn append_value(
-    text: &mut String,
-    row: &Row<'_>,
-    name: &FieldName,
-    kind: FieldKind,
-    max_chars: usize,
-) {
-    let Some(cell) = row.cell(name.as_str()) else {
+fn append_value(text: &mut String, cell: Option<Cell<'_>>, kind: FieldKind, max_chars: usize) {
+    let Some(cell) = cell else {
         // Not read, which is not the same as empty.
         text.push('?');
         return;

@@ -315,12 +315,13 @@ fn reshaped_context(name: &str, context: &Value) -> Option<Value> {
 }
 
 /// The names under which models look for an argument, mostly Odoo's own.
-const SYNONYMS: [(&str, &str); 16] = [
+const SYNONYMS: [(&str, &str); 23] = [
     (
         "archived",
         "active_test include_archived include_inactive with_archived",
     ),
     ("arguments", "args args_list kwargs kw parameters params"),
+    ("as", "kind message_type subtype subtype_xmlid type"),
     ("body", "content html message text"),
     ("change", "change_id id undo undo_id"),
     (
@@ -345,32 +346,27 @@ const SYNONYMS: [(&str, &str); 16] = [
         "attributes columns field field_names headers select",
     ),
     ("id", "ids record_id res_id"),
+    ("idempotency_key", "key request_id uuid"),
     ("ids", "args id record_id record_ids records res_id res_ids"),
+    ("lang", "language locale"),
     ("limit", "count max max_results page_size per_page size top"),
+    ("method", "action button function method_name"),
     ("model", "entity model_name object res_model resource table"),
+    ("name", "q query search term text"),
     ("order", "order_by orderby sort sort_by sorting"),
+    ("query", "filter keyword name q search term"),
+    ("rows", "data lines records values"),
     (
         "values",
         "args attributes data fields kwargs record records val vals vals_list value",
     ),
 ];
-/// Other names of arguments that only some tools have.
-const MORE_SYNONYMS: [(&str, &str); 7] = [
-    ("as", "kind message_type subtype subtype_xmlid type"),
-    ("idempotency_key", "key request_id uuid"),
-    ("lang", "language locale"),
-    ("method", "action button function method_name"),
-    ("name", "q query search term text"),
-    ("query", "filter keyword name q search term"),
-    ("rows", "data lines records values"),
-];
 
 /// The arguments among `taken` that a model may have meant by an unknown one.
 pub(super) fn meant_arguments<'t>(unknown: &str, taken: &[&'t str]) -> Vec<&'t str> {
-    let synonyms = || SYNONYMS.iter().chain(&MORE_SYNONYMS);
     let unknown = unknown.to_ascii_lowercase();
     let is_meant = |name: &str| {
-        let mut entries = synonyms().filter(|(argument, _)| *argument == name);
+        let mut entries = SYNONYMS.iter().filter(|(argument, _)| *argument == name);
         entries.any(|(_, others)| others.split(' ').any(|other| other == unknown))
     };
     let meant: Vec<&str> = taken

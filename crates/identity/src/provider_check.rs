@@ -260,21 +260,11 @@ impl Provider {
             | TokenRejected::Signature
             | TokenRejected::Stale
             | TokenRejected::TooLong
-            | TokenRejected::UnknownKey
-                if by_signature =>
-            {
+            | TokenRejected::UnknownKey => if by_signature {
                 format!("{}; it must be signed by one of the issuer's keys", self.explain_jwt(bearer))
-            }
-            TokenRejected::DuplicateMember
-            | TokenRejected::ForbiddenHeader
-            | TokenRejected::KeyMismatch
-            | TokenRejected::Malformed
-            | TokenRejected::NoKeyId
-            | TokenRejected::NotJwt
-            | TokenRejected::Signature
-            | TokenRejected::Stale
-            | TokenRejected::TooLong
-            | TokenRejected::UnknownKey => "the provider failed to introspect it, and it is not a JWT that the provider signed".to_owned(),
+            } else {
+                "the provider failed to introspect it, and it is not a JWT that the provider signed".to_owned()
+            },
         };
         CheckResult::fail(format!("the token is rejected: {}", why.reason()), remedy)
     }
