@@ -14,6 +14,9 @@
     reason = "a benchmark fails like a test, and prints what it measured"
 )]
 
+#[path = "in_process.rs"]
+mod in_process;
+
 use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
@@ -22,13 +25,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use arc_swap::ArcSwap;
 use bytes::Bytes;
-use gatepost::{
-    config::{Sources, load},
-    edge::Edge,
-    telemetry::Telemetry,
-};
+use gatepost::config::Sources;
 use odoo_sim::{ADMIN_KEY, DATABASE, FakeOdoo};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -156,17 +154,7 @@ fn main() {
             ("GATEPOST_ROLES__READER__RULES", r#"[{ models = ["*"] }]"#),
         ],
     );
-    let checked = load(&sources).unwrap();
-    let gateway = Arc::new(ArcSwap::from_pointee(checked.build().unwrap()));
-    let edge = Edge::open(
-        &checked.config.server,
-        &checked.config.admin,
-        &gateway,
-        &Arc::new(Telemetry::new()),
-    )
-    .unwrap();
-    let address = edge.addresses()[0];
-    thread::spawn(move || edge.run(None));
+    let address = in_process::start_gateway(&sources);
     let message = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"count_records","arguments":{"model":"res.partner"}}}"#;
     let through = format!(
         "POST /mcp HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{message}",

@@ -14,6 +14,8 @@
 #[expect(dead_code, reason = "the comparison needs more of it")]
 #[path = "canned_odoo.rs"]
 mod canned_odoo;
+#[path = "in_process.rs"]
+mod in_process;
 #[path = "reader_key.rs"]
 mod reader_key;
 #[expect(dead_code, reason = "only the calls are used here")]
@@ -27,16 +29,9 @@ use std::{
     net::{SocketAddr, TcpStream},
     path::Path,
     process::Command,
-    sync::Arc,
-    thread,
 };
 
-use arc_swap::ArcSwap;
-use gatepost::{
-    config::{Sources, load},
-    edge::Edge,
-    telemetry::{Telemetry, logging},
-};
+use gatepost::{config::Sources, telemetry::logging};
 use odoo_sim::{ADMIN_KEY, DATABASE};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
@@ -152,18 +147,7 @@ bytes_per_minute = 4_000_000_000
 "#
     );
     fs::write("gatepost.toml", text).unwrap();
-    let checked = load(&Sources::with_environment(Some("gatepost.toml".into()), [])).unwrap();
-    let gateway = Arc::new(ArcSwap::from_pointee(checked.build().unwrap()));
-    let edge = Edge::open(
-        &checked.config.server,
-        &checked.config.admin,
-        &gateway,
-        &Arc::new(Telemetry::new()),
-    )
-    .unwrap();
-    let address = edge.addresses()[0];
-    thread::spawn(move || edge.run(None));
-    address
+    in_process::start_gateway(&Sources::with_environment(Some("gatepost.toml".into()), []))
 }
 
 /// A client that keeps its connection and allocates nothing while it sends.

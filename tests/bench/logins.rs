@@ -21,6 +21,8 @@
 )]
 #[path = "../it/idp/mod.rs"]
 mod idp;
+#[path = "in_process.rs"]
+mod in_process;
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -33,12 +35,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use arc_swap::ArcSwap;
-use gatepost::{
-    config::{Sources, load},
-    edge::Edge,
-    telemetry::Telemetry,
-};
+use gatepost::config::Sources;
 use gatepost_base::RoleName;
 use gatepost_identity::{ApiKey, StoredKey, update_keys_file};
 use idp::{Endpoint, ExpectedClientAuth, Idp, random_hex};
@@ -193,17 +190,7 @@ instance_burst = 1000000
         json!(secret)
     );
     std::fs::write(&file, text).unwrap();
-    let checked = load(&Sources::with_environment(Some(file), [])).unwrap();
-    let gateway = Arc::new(ArcSwap::from_pointee(checked.build().unwrap()));
-    let edge = Edge::open(
-        &checked.config.server,
-        &checked.config.admin,
-        &gateway,
-        &Arc::new(Telemetry::new()),
-    )
-    .unwrap();
-    let address = edge.addresses()[0];
-    thread::spawn(move || edge.run(None));
+    let address = in_process::start_gateway(&Sources::with_environment(Some(file), []));
     (address, key.reveal())
 }
 

@@ -323,11 +323,10 @@ async fn idle_connections_do_not_block_new_requests() {
     stage.wait_for_metric("connections_open 0").await;
 }
 
-#[tokio::test]
-async fn connection_beyond_limit_waits_while_all_others_have_requests() {
-    let mut stage = TestEdge::with_server(|server| server.max_connections = 2);
+/// Connections that each have a request in flight.
+async fn hold_requests(stage: &mut TestEdge, count: usize) -> Vec<TcpStream> {
     let mut held = Vec::new();
-    for _ in 0..2 {
+    for _ in 0..count {
         let mut client = stage.connect().await;
         client
             .write_all(post_and_close("/held", "{}", "").as_bytes())
@@ -339,6 +338,13 @@ async fn connection_beyond_limit_waits_while_all_others_have_requests() {
         );
         held.push(client);
     }
+    held
+}
+
+#[tokio::test]
+async fn connection_beyond_limit_waits_while_all_others_have_requests() {
+    let mut stage = TestEdge::with_server(|server| server.max_connections = 2);
+    let mut held = hold_requests(&mut stage, 2).await;
     let mut third = stage.connect().await;
     third
         .write_all(post_and_close("/echo", "{}", "").as_bytes())
@@ -380,19 +386,7 @@ async fn idle_connections_make_room_for_new_ones() {
 #[tokio::test]
 async fn address_with_too_many_connections_in_use_gets_no_more() {
     let mut stage = TestEdge::with_server(|server| server.max_connections_per_address = 2);
-    let mut held = Vec::new();
-    for _ in 0..2 {
-        let mut client = stage.connect().await;
-        client
-            .write_all(post_and_close("/held", "{}", "").as_bytes())
-            .await
-            .unwrap();
-        assert_eq!(
-            stage.next_event().await,
-            HostEvent::Started("/held".to_owned())
-        );
-        held.push(client);
-    }
+    let _held = hold_requests(&mut stage, 2).await;
     assert_eq!(stage.send(&post_and_close("/echo", "{}", "")).await, "");
     // From another address.
     let other = tokio::net::TcpSocket::new_v4().unwrap();

@@ -49,20 +49,26 @@ fn read_status(stream: &mut TcpStream) -> u16 {
     line.rsplit(' ').next().unwrap().parse().unwrap()
 }
 
+/// The gateway with this subcommand, after the shell has set limits.
+fn limited_command(folder: &Path, limits: &str, subcommand: &str) -> Command {
+    let mut command = Command::new("sh");
+    command
+        .env_clear()
+        .current_dir(folder)
+        .env("GATEPOST_SERVER__LISTEN", "127.0.0.1:0")
+        .env("GATEPOST_ADMIN__LISTEN", "127.0.0.1:0")
+        .args(["-c", &format!("{limits} && exec \"$0\" \"$@\"")])
+        .arg(env!("CARGO_BIN_EXE_gatepost"))
+        .args([subcommand, "--config", "gatepost.toml"]);
+    command
+}
+
 #[test]
 fn idle_connections_leave_descriptors_for_calls_and_the_admin_listener() {
     let (_odoo, url) = start_fake_odoo();
     let folder = tempfile::tempdir().unwrap();
     write_configuration(folder.path(), &configuration(&url, &url, ""));
-    let mut limited = Command::new("sh");
-    limited
-        .env_clear()
-        .current_dir(folder.path())
-        .env("GATEPOST_SERVER__LISTEN", "127.0.0.1:0")
-        .env("GATEPOST_ADMIN__LISTEN", "127.0.0.1:0")
-        .args(["-c", "ulimit -n 256; exec \"$0\" \"$@\""])
-        .arg(env!("CARGO_BIN_EXE_gatepost"))
-        .args(["serve", "--config", "gatepost.toml"]);
+    let mut limited = limited_command(folder.path(), "ulimit -n 256", "serve");
     let gateway = GatewayProcess::spawn(folder.path(), &mut limited);
     gateway.wait_for_log("Lowered the number of connections", 1);
     let mut idle = Vec::new();
@@ -79,12 +85,9 @@ fn idle_connections_leave_descriptors_for_calls_and_the_admin_listener() {
         "{}",
         gateway.log()
     );
-    let check = Command::new("sh")
-        .env_clear()
-        .current_dir(folder.path())
-        .args(["-c", "ulimit -n 256; exec \"$0\" \"$@\""])
-        .arg(env!("CARGO_BIN_EXE_gatepost"))
-        .args(["check", "--config", "gatepost.toml"])
+    let check = limited_command(folder.path(), "ulimit -n 256", "check")
+        .env_remove("GATEPOST_SERVER__LISTEN")
+        .env_remove("GATEPOST_ADMIN__LISTEN")
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&check.stdout);
@@ -100,18 +103,8 @@ fn soft_limit_on_open_files_is_raised() {
     let (_odoo, url) = start_fake_odoo();
     let folder = tempfile::tempdir().unwrap();
     write_configuration(folder.path(), &configuration(&url, &url, ""));
-    let mut limited = Command::new("sh");
-    limited
-        .env_clear()
-        .current_dir(folder.path())
-        .env("GATEPOST_SERVER__LISTEN", "127.0.0.1:0")
-        .env("GATEPOST_ADMIN__LISTEN", "127.0.0.1:0")
-        .args([
-            "-c",
-            "ulimit -Sn 64 && ulimit -Hn 900 && exec \"$0\" \"$@\"",
-        ])
-        .arg(env!("CARGO_BIN_EXE_gatepost"))
-        .args(["serve", "--config", "gatepost.toml"]);
+    let limits = "ulimit -Sn 64 && ulimit -Hn 900";
+    let mut limited = limited_command(folder.path(), limits, "serve");
     let gateway = GatewayProcess::spawn(folder.path(), &mut limited);
     let limits = fs::read_to_string(
         Path::new("/proc")
