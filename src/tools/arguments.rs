@@ -1,4 +1,6 @@
-//! Parsing of the arguments of a tool, and their JSON Schema.
+//! Parses the arguments of a tool, and describes them in JSON Schema.
+
+use std::collections::BTreeSet;
 
 use schemars::{JsonSchema, Schema, generate::SchemaSettings};
 use serde::{Deserialize, de::DeserializeOwned};
@@ -7,6 +9,7 @@ use serde_json::Value;
 use super::{ToolError, client_arguments};
 use crate::access::ContextRequest;
 use gatepost_base::text::{one_line, truncated};
+use gatepost_odoo::{FieldName, RecordId};
 
 /// Characters of an invalid value that an error repeats.
 const MAX_VALUE_CHARS: usize = 60;
@@ -150,6 +153,21 @@ fn actual_type(given: &str) -> String {
         .to_owned()
     });
     one_line(&said, MAX_VALUE_CHARS)
+}
+
+/// Removes repeated ids, keeping the order.
+pub(super) fn dedup_ids(ids: &mut Vec<RecordId>) {
+    let mut seen = BTreeSet::new();
+    ids.retain(|id| seen.insert(*id));
+}
+
+/// The valid field names among these, each once.
+pub(super) fn field_names<'n>(names: impl Iterator<Item = &'n String>) -> Vec<FieldName> {
+    let unique: BTreeSet<&String> = names.collect();
+    unique
+        .into_iter()
+        .filter_map(|name| FieldName::try_from(name.as_str()).ok())
+        .collect()
 }
 
 /// Returns the schema of arguments in the subset that all clients support: no

@@ -3,11 +3,10 @@
 use serde_json::{Map, Value};
 
 use super::{
-    Tool, ToolError,
-    arguments::{ObjectArgument, check_count, schema_of, write_arguments},
-    footer,
+    Tool, ToolError, answer_text,
+    arguments::{ObjectArgument, check_count, field_names, schema_of, write_arguments},
+    footer, read_back,
     tool::{WriteTool, run_write},
-    write_support,
 };
 use crate::{
     access::{ContextRequest, OdooSession, OperationError},
@@ -76,10 +75,10 @@ impl WriteOperation for Arguments {
             [company, _, ..] => format!(" (company {company} unless the values name one)"),
             [] | [_] => String::new(),
         };
-        let language = write_support::language_suffix(&context);
+        let language = answer_text::language_suffix(&context);
         let mut preview = format!("Create {records} of {}{place}{language}:\n", self.model);
         preview.push_str(&show.new_records(&prepared.values));
-        write_support::append_notes(&mut preview, &prepared.notes);
+        answer_text::append_notes(&mut preview, &prepared.notes);
         let look = writes::search_hint(&self.model, "create_date", "shows whether they exist");
         let notes = prepared.coercion_notes();
         Ok(WritePlan {
@@ -126,8 +125,8 @@ impl WriteOperation for Arguments {
         let mut text = format!("Created {records} of {}:\n", self.model);
         let records = (&self.model, &*done.ids);
         let fields = (&*self.field_names(), writes::tracked_fields_of_new);
-        let after = write_support::read_back(access, records, fields, &context).await;
-        write_support::append_records(&mut text, &done.ids, after.as_ref());
+        let after = read_back::read_back(access, records, fields, &context).await;
+        read_back::append_records(&mut text, &done.ids, after.as_ref());
         footer::append_footer(&mut text, access, &self.model, &companies, true);
         Ok(Report { text, after })
     }
@@ -136,6 +135,6 @@ impl WriteOperation for Arguments {
 impl Arguments {
     /// The fields that the values set.
     fn field_names(&self) -> Vec<FieldName> {
-        write_support::field_names(self.values.iter().flat_map(Map::keys))
+        field_names(self.values.iter().flat_map(Map::keys))
     }
 }

@@ -2,10 +2,9 @@
 
 use super::{
     Tool, ToolError,
-    arguments::{check_count, schema_of, write_arguments},
+    arguments::{check_count, dedup_ids, schema_of, write_arguments},
     footer,
     tool::{WriteTool, run_write},
-    write_support,
 };
 use crate::{
     access::{ContextRequest, OdooSession, OperationError, RecordSnapshot},
@@ -50,7 +49,7 @@ impl WriteTool for Arguments {
 
     fn into_operation(mut self) -> Result<Self, ToolError> {
         check_count("ids", self.ids.len(), MAX_RECORDS)?;
-        write_support::dedup_ids(&mut self.ids);
+        dedup_ids(&mut self.ids);
         Ok(self)
     }
 }
@@ -107,7 +106,7 @@ impl WriteOperation for Arguments {
             text: format!(
                 "Deleted {records} of {}: {}",
                 self.model,
-                write_support::id_ranges(&done.ids)
+                writes::id_ranges(&done.ids)
             ),
             after: None,
         })

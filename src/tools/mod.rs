@@ -4,6 +4,7 @@
 //! [`OdooSession`](crate::access::OdooSession) that it gets, which decides what
 //! the caller may do.
 
+mod answer_text;
 mod arguments;
 #[cfg(test)]
 mod ask_person;
@@ -21,12 +22,12 @@ mod list_models;
 mod listing;
 mod output;
 mod post_message;
+mod read_back;
 mod read_records;
 mod search_records;
 mod tool;
 mod undo_change;
 mod update_records;
-mod write_support;
 
 use gatepost_base::InstanceName;
 
@@ -98,6 +99,7 @@ mod tests {
     #[test]
     fn every_file_is_a_listed_tool() {
         let parts = [
+            "answer_text",
             "arguments",
             "ask_person",
             "client_arguments",
@@ -106,9 +108,9 @@ mod tests {
             "listing",
             "mod",
             "output",
+            "read_back",
             "snapshots",
             "tool",
-            "write_support",
         ];
         let files: BTreeSet<String> =
             fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src/tools"))

@@ -5,11 +5,10 @@ use serde::Deserialize;
 
 use super::{
     MAX_OUTPUT_BYTES, Tool, ToolError,
-    arguments::{check_count, schema_of},
+    arguments::{check_count, dedup_ids, schema_of},
     footer,
     search_records::{merge_responses, without_unreadable},
     tool::{ReadTool, run_read},
-    write_support,
 };
 use crate::{
     access::{ContextRequest, OdooSession, OperationError},
@@ -59,7 +58,7 @@ impl ReadTool for Arguments {
             context,
         } = self;
         check_count("ids", ids.len(), MAX_IDS)?;
-        write_support::dedup_ids(&mut ids);
+        dedup_ids(&mut ids);
         let model_access = access.model_access(&model).await?;
         let columns = fields_to_show(&model_access, &model, &fields)?;
         let schema = model_access.visible();

@@ -3,11 +3,10 @@
 use serde_json::{Map, Value};
 
 use super::{
-    Tool, ToolError,
-    arguments::{ObjectArgument, check_count, schema_of, write_arguments},
-    footer,
+    Tool, ToolError, answer_text,
+    arguments::{ObjectArgument, check_count, dedup_ids, field_names, schema_of, write_arguments},
+    footer, read_back,
     tool::{WriteTool, run_write},
-    write_support,
 };
 use crate::{
     access::{ContextRequest, OdooSession, OperationError, RecordSnapshot},
@@ -59,7 +58,7 @@ impl WriteTool for Arguments {
 
     fn into_operation(mut self) -> Result<Self, ToolError> {
         check_count("ids", self.ids.len(), MAX_RECORDS)?;
-        write_support::dedup_ids(&mut self.ids);
+        dedup_ids(&mut self.ids);
         Ok(self)
     }
 }
@@ -88,7 +87,7 @@ impl WriteOperation for Arguments {
         };
         let count = self.ids.len();
         let records = pluralize(count, "record");
-        let language = write_support::language_suffix(&context);
+        let language = answer_text::language_suffix(&context);
         let mut preview = format!("Update {records} of {}{language}:\n", self.model);
         preview.push_str(&show.updates(&self.ids, &before, &values));
         let undo = fields.iter().any(|name| {
@@ -102,8 +101,8 @@ impl WriteOperation for Arguments {
         if !undo {
             notes.push("this change cannot be undone here".to_owned());
         }
-        write_support::append_notes(&mut preview, &notes);
-        let listed = write_support::quoted_field_list(&fields);
+        answer_text::append_notes(&mut preview, &notes);
+        let listed = answer_text::quoted_field_list(&fields);
         let end = format!("and fields {listed} shows whether it was done");
         let look = writes::read_hint(&self.model, &self.ids, &end);
         Ok(WritePlan {
@@ -163,7 +162,7 @@ impl WriteOperation for Arguments {
         if baseline.is_unchanged(&now, &self.ids) {
             return Ok(RecoveredOutcome::NotDone);
         }
-        let fields = write_support::quoted_field_list(&self.field_names());
+        let fields = answer_text::quoted_field_list(&self.field_names());
         Ok(unclear("", &format!("and fields {fields} shows them")))
     }
 
@@ -179,8 +178,8 @@ impl WriteOperation for Arguments {
         let mut text = format!("Updated {records} of {}:\n", self.model);
         let records = (&self.model, &*done.ids);
         let fields = (&*self.field_names(), writes::tracked_fields);
-        let after = write_support::read_back(access, records, fields, &context).await;
-        write_support::append_records(&mut text, &done.ids, after.as_ref());
+        let after = read_back::read_back(access, records, fields, &context).await;
+        read_back::append_records(&mut text, &done.ids, after.as_ref());
         if let Some(after) = &after {
             self.report_unapplied_values(access, plan, &mut text, (after, &context))
                 .await?;
@@ -192,7 +191,7 @@ impl WriteOperation for Arguments {
 
 impl Arguments {
     fn field_names(&self) -> Vec<FieldName> {
-        write_support::field_names(self.values.keys())
+        field_names(self.values.keys())
     }
 
     /// The values in Odoo's form.

@@ -9,11 +9,10 @@ use serde_json::{Map, Value};
 
 use self::render::{id_list, render_arguments, render_states, state_fields, target_phrase};
 use super::{
-    Tool, ToolError,
-    arguments::{ObjectArgument, schema_of, write_arguments},
-    footer,
+    Tool, ToolError, answer_text,
+    arguments::{ObjectArgument, dedup_ids, schema_of, write_arguments},
+    footer, read_back,
     tool::{WriteTool, run_write},
-    write_support,
 };
 use crate::{
     access::{ContextRequest, OdooSession, OperationError, RecordSnapshot},
@@ -79,7 +78,7 @@ impl WriteTool for Arguments {
                 self.given.len()
             )));
         }
-        write_support::dedup_ids(&mut self.ids);
+        dedup_ids(&mut self.ids);
         Ok(self)
     }
 }
@@ -105,7 +104,7 @@ impl WriteOperation for Arguments {
         if let Some((before, _)) = &before {
             before.require_all(model, ids)?;
         }
-        let language = write_support::language_suffix(&context);
+        let language = answer_text::language_suffix(&context);
         let mut preview = format!(
             "Call {method} of {model} on {}{language}",
             target_phrase(ids)
@@ -158,12 +157,12 @@ impl WriteOperation for Arguments {
             return Ok(RecoveredOutcome::Unclear(self.unverifiable_hint()));
         };
         let user = access.user().await?;
-        let began = write_support::odoo_time(since.taken_at);
+        let began = writes::odoo_time(since.taken_at);
         let since = since
             .taken_at
             .checked_sub(MAX_CLOCK_SKEW_S.seconds())
             .unwrap_or(since.taken_at);
-        let since = write_support::odoo_time(since);
+        let since = writes::odoo_time(since);
         let states = state_fields(&schema);
         let of = |snapshot: &RecordSnapshot, id: RecordId, name: &str| {
             snapshot.row(id).and_then(|row| row.get(name)).cloned()
@@ -229,10 +228,10 @@ impl WriteOperation for Arguments {
                 let mut shown = ids.clone();
                 shown.retain(|id| after.row(*id).is_some());
                 text.push_str(&render_states(schema, &shown, before, after));
-                write_support::append_missing_records(&mut text, ids, after);
+                read_back::append_missing_records(&mut text, ids, after);
             }
             None if ids.is_empty() => {}
-            None => text.push_str(&write_support::id_list(ids)),
+            None => text.push_str(&writes::id_list(ids)),
         }
         footer::append_line(&mut text, &describe_result(&done.result));
         if ids.is_empty() && self.is_model_method(access).await.is_none() {

@@ -9,11 +9,10 @@ use tokio::sync::OnceCell;
 
 use self::plan::{ImportPlan, expected_counts};
 use super::{
-    Tool, ToolError, ToolOutput,
+    Tool, ToolError, ToolOutput, answer_text,
     arguments::{TextCell, check_count, parse, schema_of, write_arguments},
-    footer,
+    footer, read_back,
     tool::execute_write,
-    write_support,
 };
 use crate::{
     access::{ContextRequest, OdooSession, OperationError, RecordSnapshot},
@@ -206,23 +205,23 @@ impl WriteOperation for ImportOperation {
             (some, Vec::new(), |_| Vec::new())
         };
         let (records, fields) = ((&self.model, ids), (&*fields, tracked));
-        let after = write_support::read_back(access, records, fields, &context).await;
+        let after = read_back::read_back(access, records, fields, &context).await;
         match &after {
             Some(after) => {
                 text.push_str(&PreviewRenderer::titles(
                     ids.get(..MAX_SHOWN_RECORDS).unwrap_or(ids),
                     after,
                 ));
-                write_support::append_missing_records(&mut text, ids, after);
+                read_back::append_missing_records(&mut text, ids, after);
             }
-            None => text.push_str(&write_support::id_list(ids)),
+            None => text.push_str(&writes::id_list(ids)),
         }
         if count > MAX_SHOWN_RECORDS {
             footer::append_line(
                 &mut text,
                 &format!(
                     "All ids, in the order of the rows: {}",
-                    write_support::id_ranges(&done.ids)
+                    writes::id_ranges(&done.ids)
                 ),
             );
         }
@@ -299,7 +298,7 @@ impl ImportOperation {
         let table = (&self.model, &self.load);
         let linked = writes::ImportLinks::load(access, table, call.context()).await?;
         let mut preview = self.summary_line(plan);
-        preview.push_str(&write_support::language_suffix(call.context()));
+        preview.push_str(&answer_text::language_suffix(call.context()));
         preview.push_str(&expected_counts(plan, &self.load, existing.as_ref()));
         preview.push('\n');
         let table = writes::ImportPreview {

@@ -7,11 +7,10 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::{
-    Tool, ToolError,
-    arguments::{schema_of, write_arguments},
+    Tool, ToolError, answer_text,
+    arguments::{dedup_ids, schema_of, write_arguments},
     footer,
     tool::{WriteTool, run_write},
-    write_support,
 };
 use crate::{
     access::{ContextRequest, OdooSession, OperationError, RecordSnapshot},
@@ -79,7 +78,7 @@ impl WriteTool for Arguments {
 
     fn into_operation(mut self) -> Result<Self, ToolError> {
         self.validate()?;
-        write_support::dedup_ids(&mut self.partner_ids);
+        dedup_ids(&mut self.partner_ids);
         Ok(self)
     }
 }
@@ -95,7 +94,7 @@ impl WriteOperation for Arguments {
             self.kind.as_str(),
             PreviewRenderer::titles(&[self.id], &before),
             self.model,
-            write_support::language_suffix(&context)
+            answer_text::language_suffix(&context)
         );
         for line in self.body.trim().lines() {
             footer::append_line(

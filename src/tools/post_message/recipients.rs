@@ -5,7 +5,8 @@ use serde_json::Value;
 use super::{Arguments, MessageKind};
 use crate::{
     access::{OdooSession, OperationError, RecordSnapshot},
-    tools::write_support,
+    tools::arguments::dedup_ids,
+    writes,
 };
 use gatepost_base::text::{join_bounded, one_line};
 use gatepost_odoo::{Context, FieldName, ModelName, RecordId};
@@ -48,7 +49,7 @@ impl Arguments {
                 }
             }
         }
-        write_support::dedup_ids(&mut people);
+        dedup_ids(&mut people);
         if CHANNEL_MODELS.contains(&self.model.as_str()) {
             recipients.incomplete_reason = Some("All its members get it");
         }
@@ -74,7 +75,7 @@ impl Arguments {
                 if !missing.is_empty() {
                     return Err(OperationError::InvalidArgument(format!(
                         "these `partner_ids` do not exist or are not visible to this Odoo user: {}; find_by_name finds the right ids; nothing was posted",
-                        write_support::id_list(&missing)
+                        writes::id_list(&missing)
                     )));
                 }
                 snapshot

@@ -1,12 +1,11 @@
-//! Helpers of the write tools.
+//! Reads records back after a write, and names them in the answer.
 
 use std::collections::BTreeSet;
 
 use super::footer;
-pub(super) use crate::writes::{id_list, id_ranges, odoo_time};
 use crate::{
     access::{OdooSession, RecordSnapshot},
-    writes::PreviewRenderer,
+    writes::{PreviewRenderer, id_list, id_ranges},
 };
 use gatepost_odoo::{Context, FieldName, ModelName, RecordId, Schema};
 
@@ -53,40 +52,4 @@ pub(super) fn append_missing_records(text: &mut String, ids: &[RecordId], after:
             ),
         );
     }
-}
-
-/// Appends notes on how values were understood.
-pub(super) fn append_notes(text: &mut String, notes: &[String]) {
-    for note in notes {
-        footer::append_line(text, &format!("Note: {note}"));
-    }
-}
-
-/// Names the requested language, because only this translation of a field is
-/// written.
-pub(super) fn language_suffix(context: &Context) -> String {
-    let lang = context.lang.as_deref();
-    lang.map(|lang| format!(" (texts in {lang})"))
-        .unwrap_or_default()
-}
-
-/// Removes repeated ids, keeping the order.
-pub(super) fn dedup_ids(ids: &mut Vec<RecordId>) {
-    let mut seen = BTreeSet::new();
-    ids.retain(|id| seen.insert(*id));
-}
-
-/// Renders field names as a JSON list.
-pub(super) fn quoted_field_list(fields: &[FieldName]) -> String {
-    let parts: Vec<String> = fields.iter().map(|name| format!("\"{name}\"")).collect();
-    format!("[{}]", parts.join(", "))
-}
-
-/// The valid field names among these, each once.
-pub(super) fn field_names<'n>(names: impl Iterator<Item = &'n String>) -> Vec<FieldName> {
-    let unique: BTreeSet<&String> = names.collect();
-    unique
-        .into_iter()
-        .filter_map(|name| FieldName::try_from(name.as_str()).ok())
-        .collect()
 }
