@@ -10,7 +10,6 @@ mod argument;
 mod arguments;
 mod comparison;
 mod decision;
-mod domain_rewriter;
 mod effective_rules;
 mod facts;
 mod forbidden;

@@ -2,12 +2,8 @@
 
 use serde_json::Value;
 
-use super::{
-    Forbidden, Incomplete,
-    comparison::only_ids,
-    incomplete::unless_denied,
-    query_rewriter::{QueriedFields, QueryRewriter},
-};
+use super::{QueriedFields, QueryRewriter};
+use crate::{Forbidden, Incomplete, comparison::only_ids, incomplete::unless_denied};
 use gatepost_odoo::{
     Condition, Domain, Field, FieldKind, FieldName, FieldPath, ModelName, Operand, OperandKind,
     Operation, Operator, Term,
