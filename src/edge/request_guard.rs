@@ -8,7 +8,7 @@ use tracing::{error, info};
 use super::drain::{Drain, DrainGuard};
 use crate::telemetry::{
     ErrorSource, HttpOutcome, InFlight, RequestLog, RequestOutcome, RpcErrorType, Telemetry,
-    TokenLookup,
+    TokenLookupOutcome,
 };
 use gatepost_base::TraceId;
 
@@ -150,7 +150,7 @@ impl Drop for RequestGuard {
             trace_id = log.trace_id().map(display),
             instance.name = log.instance.as_ref().map(display),
             caller.subject = log.caller.as_ref().map(display),
-            token.look_up = log.token_lookup.map(TokenLookup::as_str),
+            token.look_up = log.token_lookup.map(TokenLookupOutcome::as_str),
             mcp.revision = log.revision,
             mcp.method = log.method,
             tool.name = log.tool,

@@ -3,7 +3,7 @@
 use std::{net::IpAddr, sync::Arc};
 
 use super::{Endpoint, address_standing::AddressStandings};
-use crate::telemetry::TokenLookup;
+use crate::telemetry::TokenLookupOutcome;
 use gatepost_base::{CredentialName, InstanceName, RoleName, Subject};
 use gatepost_identity::{
     AddressStanding, ApiKey, ApiKeyError, ApiKeyId, ApiKeyStore, Bearer, BearerError, Caller,
@@ -90,24 +90,24 @@ impl Unauthenticated {
     }
 
     /// How the lookup of a token ended that failed so.
-    fn lookup_outcome(&self) -> TokenLookup {
+    fn lookup_outcome(&self) -> TokenLookupOutcome {
         match self {
             Self::InvalidApiKey(_)
             | Self::NoBearer(_)
             | Self::TokenRejected(_)
-            | Self::WrongAudience(_) => TokenLookup::Rejected,
+            | Self::WrongAudience(_) => TokenLookupOutcome::Rejected,
             Self::ProviderUnavailable(unavailable) => match unavailable.cause {
                 ProviderError::ClientRejected(_) | ProviderError::ClientUnproved(_) => {
-                    TokenLookup::ClientCredentialsRejected
+                    TokenLookupOutcome::ClientCredentialsRejected
                 }
                 ProviderError::CircuitOpen
                 | ProviderError::InvalidResponse(_)
                 | ProviderError::Misconfigured(_)
                 | ProviderError::RequestRejected(_)
                 | ProviderError::TooManyLookups
-                | ProviderError::Unreachable(_) => TokenLookup::Unavailable,
+                | ProviderError::Unreachable(_) => TokenLookupOutcome::Unavailable,
             },
-            Self::RateLimited(_) => TokenLookup::RateLimited,
+            Self::RateLimited(_) => TokenLookupOutcome::RateLimited,
         }
     }
 }
@@ -137,7 +137,7 @@ impl Authenticator {
         endpoint: &Endpoint,
         client: Option<IpAddr>,
         now: Now,
-        lookup: &mut Option<TokenLookup>,
+        lookup: &mut Option<TokenLookupOutcome>,
     ) -> Result<Authenticated, Unauthenticated> {
         let bearer = match (bearer, &self.anonymous_role) {
             (Ok(bearer), _) => bearer,
@@ -225,9 +225,9 @@ impl Authenticator {
         endpoint: &Endpoint,
         client: Option<IpAddr>,
         now: Now,
-    ) -> Result<(Arc<Principal>, TokenLookup), Unauthenticated> {
+    ) -> Result<(Arc<Principal>, TokenLookupOutcome), Unauthenticated> {
         let (principal, outcome) = match provider.cached(bearer, None, now) {
-            TokenCacheLookup::Valid(principal) => (principal, TokenLookup::Cached),
+            TokenCacheLookup::Valid(principal) => (principal, TokenLookupOutcome::Cached),
             TokenCacheLookup::Rejected(TokenRejected::Audience) => {
                 let found = endpoint.explain_audiences(&Provider::unverified_audiences(bearer));
                 return Err(Unauthenticated::WrongAudience(found));
@@ -262,9 +262,9 @@ impl Authenticator {
                 }
                 let found = found?;
                 let outcome = if found.stale {
-                    TokenLookup::Stale
+                    TokenLookupOutcome::Stale
                 } else {
-                    TokenLookup::Accepted
+                    TokenLookupOutcome::Accepted
                 };
                 (found.principal, outcome)
             }

@@ -13,7 +13,7 @@ mod operation_span;
 mod readiness;
 mod request_log;
 mod spans;
-mod token_lookup;
+mod token_lookup_outcome;
 mod traces;
 
 use std::time::Duration;
@@ -24,7 +24,7 @@ pub use metrics::{ConnectionGuard, HttpOutcome, InFlight, Metrics, RequestOutcom
 pub use operation_span::{RpcErrorType, RpcOperation, SpanContext};
 pub use readiness::Readiness;
 pub use request_log::RequestLog;
-pub use token_lookup::TokenLookup;
+pub use token_lookup_outcome::TokenLookupOutcome;
 pub use traces::{TraceSettings, TracingError};
 
 use self::{logging::Repetitions, traces::Traces};

@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use super::{ErrorSource, RpcErrorType, RpcOperation, SpanContext, TokenLookup};
+use super::{ErrorSource, RpcErrorType, RpcOperation, SpanContext, TokenLookupOutcome};
 use gatepost_base::{InstanceName, Subject, TraceContext, TraceId};
 use gatepost_identity::Now;
 use gatepost_mcp::Request;
@@ -25,7 +25,7 @@ pub struct RequestLog {
     /// The authenticated caller.
     pub caller: Option<Subject>,
     /// How the lookup of a provider's token ended.
-    pub token_lookup: Option<TokenLookup>,
+    pub token_lookup: Option<TokenLookupOutcome>,
     /// The limits that were checked.
     pub rate_limit_checks: Vec<LimitDecision>,
     /// The protocol revision, such as `2025-11-25`.

@@ -11,7 +11,7 @@ use tracing::{error, warn};
 use super::{
     ClientAuth, Now, TokenError, TokenRejected,
     circuit_breaker::{BreakerPermit, CircuitBreaker, CircuitOpen},
-    introspection::{IntrospectionRequest, IntrospectionResponse, Refusal},
+    introspection_request::{IntrospectionRequest, IntrospectionResponse, Refusal},
     jwks::KeySet,
     jwt::{self, JwtRules},
     provider_endpoints::ProviderEndpoints,

@@ -17,7 +17,7 @@ mod credential;
 mod discovery;
 mod facade;
 mod grant;
-mod introspection;
+mod introspection_request;
 mod introspector;
 mod jwks;
 mod jwt;

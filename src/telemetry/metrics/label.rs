@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::RequestOutcome;
-use crate::telemetry::{ErrorSource, RpcErrorType, TokenLookup};
+use crate::telemetry::{ErrorSource, RpcErrorType, TokenLookupOutcome};
 use gatepost_base::{InstanceName, ProviderName};
 use gatepost_state::{
     limits::{LimitOutcome, LimitScope, LimitStore},
@@ -65,5 +65,5 @@ labels_by_as_str!(
     RequestOutcome,
     StoreErrorReason,
     StoreOperation,
-    TokenLookup,
+    TokenLookupOutcome,
 );

@@ -18,7 +18,7 @@ use super::{
     family::{self, Family, SEPARATOR, Sampled, metrics},
     label::{LabelValue, OrEmpty},
 };
-use crate::telemetry::{ErrorSource, RpcErrorType, TokenLookup};
+use crate::telemetry::{ErrorSource, RpcErrorType, TokenLookupOutcome};
 use gatepost_base::{InstanceName, ProviderName, sync::lock};
 use gatepost_state::{
     limits::{LimitOutcome, LimitScope, LimitStore},
@@ -127,7 +127,7 @@ metrics! {
     gatepost_requests_total: Counter(tool: Option<&'static str>, revision: Option<&'static str>, outcome: RequestOutcome, blame: Option<ErrorSource>, instance: Option<&InstanceName>);
 
     /// Tokens of identity providers by lookup result.
-    gatepost_token_lookups_total: Counter(outcome: TokenLookup, instance: Option<&InstanceName>);
+    gatepost_token_lookups_total: Counter(outcome: TokenLookupOutcome, instance: Option<&InstanceName>);
 
     /// Duration of MCP requests from their head until the response is ready.
     mcp_server_operation_duration_seconds: Histogram(mcp_method_name: &'static str, gen_ai_tool_name: OrEmpty<&'static str>, error_type: OrEmpty<RpcErrorType>, network_transport: &'static str, instance: Option<&InstanceName>) in OPERATION_SECONDS;

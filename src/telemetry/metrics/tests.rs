@@ -10,7 +10,7 @@ use std::{
 
 use super::{HttpOutcome, Metrics, RequestOutcome, label::OrEmpty};
 use crate::{
-    telemetry::{ErrorSource, RequestLog, RpcErrorType, RpcOperation, TokenLookup},
+    telemetry::{ErrorSource, RequestLog, RpcErrorType, RpcOperation, TokenLookupOutcome},
     tools,
 };
 use gatepost_base::{InstanceName, ProviderName, Subject, TraceId};
@@ -129,7 +129,7 @@ fn all_metrics() -> String {
     log.instance = Some(instance.clone());
     log.error_source = Some(ErrorSource::Odoo);
     log.error_type = Some("odoo_busy");
-    log.token_lookup = Some(TokenLookup::Accepted);
+    log.token_lookup = Some(TokenLookupOutcome::Accepted);
     log.odoo_calls = 1;
     log.rate_limit_checks.push(LimitDecision {
         scope: LimitScope::Address,

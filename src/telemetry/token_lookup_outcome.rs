@@ -3,7 +3,7 @@
 gatepost_base::words! {
     /// How the lookup of a provider's token ended, for logs and metrics.
     #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-    pub enum TokenLookup {
+    pub enum TokenLookupOutcome {
         /// The provider was asked and accepted it.
         Accepted = "accepted",
         /// A cached result accepted it.
