@@ -126,8 +126,16 @@ pub(super) struct PlacedConnection {
     address: Option<IpAddr>,
     /// Its key in the table while it has no request.
     idle: std::sync::Mutex<Option<u64>>,
+    /// The open streams of an HTTP/2 connection. Locked before `idle`.
+    streams: std::sync::Mutex<usize>,
+    /// Notified when the last of them has ended.
+    last_stream_ended: Notify,
     eviction: Arc<Eviction>,
 }
+
+/// An open stream of an HTTP/2 connection; it counts as such until it is dropped.
+#[derive(Debug)]
+pub(super) struct OpenStream(Arc<PlacedConnection>);
 
 impl PlaceLimits {
     /// Limits for this many connections, of which no address gets more than three
@@ -206,6 +214,8 @@ impl Places {
             places: Arc::clone(self),
             address,
             idle: std::sync::Mutex::new(None),
+            streams: std::sync::Mutex::default(),
+            last_stream_ended: Notify::new(),
             eviction: Arc::default(),
         };
         connection.wait_for_request();
@@ -249,9 +259,44 @@ impl PlacedConnection {
         idle.is_none_or(|key| lock(&self.places.table).remove_idle(key).is_some())
     }
 
+    /// A stream of HTTP/2 begins. `None` if the connection is being closed, so that
+    /// the stream must not be served.
+    pub(super) fn start_stream(self: &Arc<Self>) -> Option<OpenStream> {
+        let mut streams = lock(&self.streams);
+        // A second stream of a connection that is being closed finds it not idle.
+        if !self.start_request() || self.eviction.is_told.load(Relaxed) {
+            return None;
+        }
+        *streams = streams.saturating_add(1);
+        Some(OpenStream(Arc::clone(self)))
+    }
+
+    /// Returns when the last open stream has ended.
+    pub(super) async fn last_stream_ended(&self) {
+        self.last_stream_ended.notified().await;
+    }
+
+    /// The connection may be closed from now on, unless it has an open stream.
+    pub(super) fn wait_for_stream(&self) {
+        let streams = lock(&self.streams);
+        if *streams == 0 {
+            self.wait_for_request();
+        }
+    }
+
     /// Returns when the connection must be closed.
     pub(super) async fn evicted(&self) {
         self.eviction.told.notified().await;
+    }
+}
+
+impl Drop for OpenStream {
+    fn drop(&mut self) {
+        let mut streams = lock(&self.0.streams);
+        *streams = streams.saturating_sub(1);
+        if *streams == 0 {
+            self.0.last_stream_ended.notify_one();
+        }
     }
 }
 
@@ -315,6 +360,31 @@ mod tests {
         assert!(waiting.as_mut().now_or_never().is_none());
         busy.connection().evicted().await;
         drop(busy);
+        assert!(waiting.await.is_some());
+    }
+
+    #[tokio::test]
+    async fn http2_connection_makes_room_only_without_open_streams() {
+        let places = Places::new(PlaceLimits::new(1, 1, Vec::new()));
+        let place = places.take(address("192.0.2.1")).await.unwrap();
+        let connection = place.connection();
+        let first = connection.start_stream().unwrap();
+        let second = connection.start_stream().unwrap();
+        drop(first);
+        assert!(connection.last_stream_ended().now_or_never().is_none());
+        connection.wait_for_stream();
+        let mut waiting = Box::pin(places.take(address("192.0.2.2")));
+        assert!(waiting.as_mut().now_or_never().is_none());
+        assert!(connection.evicted().now_or_never().is_none());
+        drop(second);
+        connection.last_stream_ended().await;
+        connection.wait_for_stream();
+        assert!(waiting.as_mut().now_or_never().is_none());
+        connection.evicted().await;
+        // Both streams that race with the eviction.
+        assert!(connection.start_stream().is_none());
+        assert!(connection.start_stream().is_none());
+        drop(place);
         assert!(waiting.await.is_some());
     }
 

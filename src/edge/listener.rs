@@ -30,7 +30,7 @@ use super::{
     certificate::Certificate,
     connections::{PlacedConnection, Places},
     drain::Drain,
-    wire::{ClientStream, FramedStream},
+    wire::{ClientStream, FramedStream, RequestFraming},
 };
 use crate::telemetry::Telemetry;
 
@@ -44,8 +44,13 @@ const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 /// 3.4).
 const PREFACE_BYTES: usize = 24;
 
+/// How long an HTTP/2 connection has had no stream before it makes room for another:
+/// its last response may not be written yet when the stream ends.
+const HTTP2_QUIET: Duration = Duration::from_secs(1);
+
 /// Serves one connection to its end.
-pub(super) type ConnectionHandler = Arc<dyn Fn(Stream) -> BoxFuture<'static, ()> + Send + Sync>;
+pub(super) type ConnectionHandler =
+    Arc<dyn Fn(Stream, Arc<PlacedConnection>) -> BoxFuture<'static, ()> + Send + Sync>;
 
 /// One listening socket and what serves its connections.
 pub(super) struct Listener {
@@ -134,6 +139,9 @@ impl Listener {
             };
             // After the accept, so that an idle listener holds no place.
             let Some(place) = places.take(peer.ip()).await else {
+                if let Some((_, telemetry)) = &counters {
+                    telemetry.metrics.gatepost_connections_refused_total().inc();
+                }
                 debug!(%peer, "Closed a connection because its address has too many");
                 continue;
             };
@@ -200,20 +208,37 @@ async fn serve_connection(
     connection: Arc<PlacedConnection>,
 ) {
     let http2 = matches!(stream.selected_alpn_proto(), Some(ALPN::H2));
-    if http2 && !connection.start_request() {
-        return;
-    }
-    // An idle connection of HTTP/2 is closed by Pingora.
-    let stream = FramedStream::new(stream, http2, connection);
+    let stream = FramedStream::new(stream, http2, Arc::clone(&connection));
     let requests = stream.requests();
-    let mut served = pin!(handler(Box::new(stream)));
-    // Pingora waits for the preface of HTTP/2 without a deadline. After it, the idle
-    // timeout of Pingora applies; HTTP/1.1 has the deadline on its head.
+    let mut served = pin!(handler(Box::new(stream), Arc::clone(&connection)));
+    if !http2 {
+        // HTTP/1.1 has the deadline on its head.
+        return served.await;
+    }
+    let mut make_room = pin!(make_room_when_quiet(&connection, &requests));
+    // Pingora waits for the preface without a deadline. After it, the idle timeout of
+    // Pingora applies.
     tokio::select! {
         () = &mut served => return,
-        () = sleep(handshake_timeout), if http2 => {}
+        () = &mut make_room => {}
+        () = sleep(handshake_timeout) => {}
     }
     if requests.bytes_read() >= PREFACE_BYTES {
-        served.await;
+        tokio::select! {
+            () = served => {}
+            () = make_room => {}
+        }
+    }
+}
+
+/// Lets an HTTP/2 connection make room for another whenever it has had no stream for
+/// a while and its responses are written. Never returns.
+async fn make_room_when_quiet(connection: &PlacedConnection, requests: &RequestFraming) {
+    loop {
+        connection.last_stream_ended().await;
+        sleep(HTTP2_QUIET).await;
+        if requests.is_flushed() {
+            connection.wait_for_stream();
+        }
     }
 }

@@ -19,6 +19,7 @@ mod events;
 mod exchange;
 mod framing;
 mod head;
+mod http2_app;
 mod listener;
 mod request_guard;
 mod request_handler;

@@ -11,7 +11,7 @@ use std::{
 use arc_swap::ArcSwap;
 use pingora::{
     apps::{HttpServerApp, HttpServerOptions, ServerApp},
-    protocols::Stream,
+    protocols::{ALPN, Stream},
     server::{RunArgs, Server, ShutdownWatch, configuration::ServerConf},
 };
 use tokio::sync::Mutex;
@@ -24,6 +24,7 @@ use super::{
     connections::{PlaceLimits, Places},
     drain::Drain,
     exchange::Exchange,
+    http2_app::Http2App,
     listener::{ConnectionHandler, Listener, Listeners},
     request_handler::RequestHandler,
     shutdown::{Reload, ShutdownHandle, SignalHandler, Signals},
@@ -246,11 +247,17 @@ where
     A: HttpServerApp + Send + Sync + 'static,
 {
     let app = Arc::new(app);
-    Arc::new(move |stream: Stream| {
+    Arc::new(move |stream: Stream, connection| {
         let app = Arc::clone(&app);
         let shutdown = shutdown.clone();
+        let is_http2 = matches!(stream.selected_alpn_proto(), Some(ALPN::H2));
         Box::pin(async move {
-            drop(app.process_new(stream, &shutdown).await);
+            if is_http2 {
+                let counted = Arc::new(Http2App { app, connection });
+                drop(counted.process_new(stream, &shutdown).await);
+            } else {
+                drop(app.process_new(stream, &shutdown).await);
+            }
         })
     })
 }

@@ -11,7 +11,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard,
-        atomic::{AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     },
     task::{Context, Poll, ready},
 };
@@ -59,6 +59,8 @@ pub(super) struct RequestFraming {
     /// Bytes read since the connection opened.
     bytes_read: AtomicUsize,
     heads_started: AtomicUsize,
+    /// Whether something was written since the last flush.
+    unflushed: AtomicBool,
 }
 
 impl ClientStream {
@@ -82,6 +84,7 @@ impl FramedStream {
             connection,
             bytes_read: AtomicUsize::new(0),
             heads_started: AtomicUsize::new(0),
+            unflushed: AtomicBool::new(false),
         };
         Self {
             inner,
@@ -125,6 +128,11 @@ impl RequestFraming {
     /// Bytes read since the connection opened.
     pub(super) fn bytes_read(&self) -> usize {
         self.bytes_read.load(Relaxed)
+    }
+
+    /// Whether everything that was written is with the kernel.
+    pub(super) fn is_flushed(&self) -> bool {
+        !self.unflushed.load(Relaxed)
     }
 
     /// How many of these bytes may be read now.
@@ -183,17 +191,25 @@ impl AsyncRead for FramedStream {
 /// below, and have neither timings nor a proxy.
 macro_rules! pass_writes_on {
     ($layer:ident to $below:ident) => {
+        pass_writes_on!($layer to $below, writing |_stream, _flushed| {});
+    };
+    ($layer:ident to $below:ident, writing |$stream:ident, $flushed:ident| $record:expr) => {
         impl AsyncWrite for $layer {
             fn poll_write(
                 mut self: Pin<&mut Self>,
                 cx: &mut Context<'_>,
                 buf: &[u8],
             ) -> Poll<io::Result<usize>> {
+                let ($stream, $flushed) = (&mut *self, false);
+                $record;
                 Pin::new(&mut self.$below).poll_write(cx, buf)
             }
 
             fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-                Pin::new(&mut self.$below).poll_flush(cx)
+                let flushed = ready!(Pin::new(&mut self.$below).poll_flush(cx));
+                let ($stream, $flushed) = (&mut *self, flushed.is_ok());
+                $record;
+                Poll::Ready(flushed)
             }
 
             fn poll_shutdown(
@@ -208,6 +224,8 @@ macro_rules! pass_writes_on {
                 cx: &mut Context<'_>,
                 bufs: &[io::IoSlice<'_>],
             ) -> Poll<io::Result<usize>> {
+                let ($stream, $flushed) = (&mut *self, false);
+                $record;
                 Pin::new(&mut self.$below).poll_write_vectored(cx, bufs)
             }
 
@@ -233,7 +251,9 @@ macro_rules! pass_writes_on {
 }
 
 pass_writes_on!(ClientStream to socket);
-pass_writes_on!(FramedStream to inner);
+pass_writes_on!(FramedStream to inner, writing |stream, flushed| {
+    stream.requests.unflushed.store(!flushed, Relaxed);
+});
 
 // What Pingora requires of a connection besides reading and writing.
 

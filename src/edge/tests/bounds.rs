@@ -388,6 +388,9 @@ async fn address_with_too_many_connections_in_use_gets_no_more() {
     let mut stage = TestEdge::with_server(|server| server.max_connections_per_address = 2);
     let _held = hold_requests(&mut stage, 2).await;
     assert_eq!(stage.send(&post_and_close("/echo", "{}", "")).await, "");
+    stage
+        .wait_for_metric("gatepost_connections_refused_total 1\n")
+        .await;
     // From another address.
     let other = tokio::net::TcpSocket::new_v4().unwrap();
     other.bind("127.0.0.2:0".parse().unwrap()).unwrap();

@@ -194,6 +194,36 @@ async fn stream_reset_cancels_only_its_call() {
 }
 
 #[tokio::test]
+async fn http_2_connection_makes_room_once_its_last_stream_has_ended() {
+    let files = CertificateFiles::new();
+    let mut stage = TestEdge::with_server(|server| {
+        server.tls = Some(files.tls());
+        server.max_connections = 1;
+    });
+    let first = http2_client(&stage, &files).await;
+    let mut sender = within_timeout(first.clone().ready()).await.unwrap();
+    let (answer, mut sent) = sender.send_request(request("/held", "*/*"), false).unwrap();
+    sent.send_data(Bytes::from_static(b"{}"), true).unwrap();
+    assert_eq!(
+        stage.next_event().await,
+        HostEvent::Started("/held".to_owned())
+    );
+    let mut second = Box::pin(http2_client(&stage, &files));
+    // It cannot connect while the stream is open.
+    tokio::select! {
+        _ = &mut second => panic!("the only place was taken"),
+        echoed = http2_post(&first, request("/echo", "*/*"), "{}") => assert_eq!(echoed.1, "{}"),
+    }
+    stage.release.notify_one();
+    let (second, answer) = tokio::join!(second, within_timeout(answer));
+    assert_eq!(answer.unwrap().status(), StatusCode::OK);
+    let (_, body) = http2_post(&second, request("/echo", "*/*"), "{}").await;
+    assert_eq!(body, "{}");
+    // The first one was closed for it.
+    assert!(within_timeout(first.ready()).await.is_err());
+}
+
+#[tokio::test]
 async fn tls_client_that_reads_nothing_hits_write_timeout() {
     let files = CertificateFiles::new();
     let stage = TestEdge::with_server(|server| {

@@ -63,6 +63,9 @@ metrics! {
     /// Open client connections.
     gatepost_connections_open: Gauge();
 
+    /// Client connections closed at once because their address has its share.
+    gatepost_connections_refused_total: Counter();
+
     /// Client connections accepted.
     gatepost_connections_total: Counter();
 
@@ -149,6 +152,7 @@ impl Metrics {
         // Those without labels are exposed from the start.
         metrics.gatepost_audit_failures_total();
         metrics.gatepost_connections_open();
+        metrics.gatepost_connections_refused_total();
         metrics.gatepost_connections_total();
         metrics
     }
