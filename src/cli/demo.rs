@@ -6,11 +6,12 @@ use clap::Args;
 
 use super::{
     CliError,
-    serve::{build_gateway, open_listeners},
+    serve::{build_gateway, build_telemetry, open_listeners},
     terminal,
 };
 use crate::{
     config::{Sources, ValidConfig, load},
+    edge::ProcessTasks,
     telemetry,
 };
 use odoo_sim::{ADMIN_KEY, DATABASE, FakeOdoo};
@@ -53,7 +54,9 @@ pub(super) fn run(demo: &Demo) -> Result<(), CliError> {
     let company = DemoServer::open(demo.odoo_listen)?;
     let checked = company.configuration(&demo.listen.to_string())?;
     let gateway = build_gateway(&checked)?;
-    let edge = open_listeners(&checked, &gateway, checked.config.server.max_connections)?;
+    let telemetry = build_telemetry(&checked)?;
+    let places = checked.config.server.max_connections;
+    let edge = open_listeners(&checked, &gateway, &telemetry, places)?;
     let address = edge.addresses().first().copied().unwrap_or(demo.listen);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
@@ -62,7 +65,10 @@ pub(super) fn run(demo: &Demo) -> Result<(), CliError> {
         .map_err(|error| CliError::Failed(format!("no runtime can be started: {error}")))?;
     runtime.spawn(company.serve());
     terminal::print(&getting_started(&format!("http://{address}/mcp")))?;
-    edge.run(Some(Box::new(|| {})));
+    edge.run(Some(ProcessTasks {
+        reload: Box::new(|| Ok(Vec::new())),
+        background: Vec::new(),
+    }));
     runtime.shutdown_background();
     Ok(())
 }

@@ -4,6 +4,7 @@
 //! the result. Nothing else in the program prints or knows exit codes.
 
 mod acting_roles;
+mod admin_client;
 mod audit;
 mod check;
 mod check_live;
@@ -15,6 +16,8 @@ mod explain;
 mod healthcheck;
 mod key;
 mod names;
+mod reload;
+mod reloader;
 mod serve;
 mod stdio;
 mod terminal;
@@ -64,6 +67,8 @@ enum Command {
     Key(key::Key),
     /// Print or verify the audit journal
     Audit(audit::Audit),
+    /// Let a running gateway read its configuration again
+    Reload(reload::Reload),
     /// Check whether a running gateway is alive; for a container's HEALTHCHECK
     Healthcheck(healthcheck::Healthcheck),
 }
@@ -90,7 +95,7 @@ Exit codes:
   1  failure
   2  the command line is not valid
   3  the configuration is not valid
-  4  a service that is needed does not answer (check --live, healthcheck)
+  4  a service that is needed does not answer (check --live, reload, healthcheck)
   5  policy would deny the call (explain)
 
 `gatepost COMMAND --help` describes a command.";
@@ -115,6 +120,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Explain(explain) => explain::run(explain),
         Command::Key(key) => key::run(key),
         Command::Audit(audit) => audit::run(audit),
+        Command::Reload(reload) => reload::run(reload),
         Command::Healthcheck(healthcheck) => healthcheck::run(healthcheck),
     };
     logging::flush(LOG_FLUSH_TIMEOUT);

@@ -6,10 +6,10 @@ use arc_swap::ArcSwap;
 use clap::Args;
 use tracing::{error, info, warn};
 
-use super::{CliError, check::print_warnings};
+use super::{CliError, check::print_warnings, reloader::Reloader};
 use crate::{
     config::{self, Config, Sources, ValidConfig, load},
-    edge::{DescriptorLimit, Edge},
+    edge::{DescriptorLimit, Edge, ProcessTasks},
     gateway::Gateway,
     telemetry::{self, Telemetry},
 };
@@ -21,8 +21,9 @@ Examples:
   gatepost serve --config config/gatepost.toml --listen 127.0.0.1:8080 --listen [::1]:8080
   ODOO_URL=https://odoo.example.com ODOO_DB=prod ODOO_API_KEY=… gatepost serve
 
-On SIGTERM it finishes the calls in flight and stops. On SIGHUP it reloads its
-configuration; one with errors changes nothing.")]
+On SIGTERM it finishes the calls in flight and stops. On SIGHUP, or `gatepost reload`, it
+reloads its configuration; one with errors changes nothing. Keys that `gatepost key` makes
+or revokes take effect within seconds by themselves.")]
 pub(super) struct Serve {
     /// The configuration [default: the one `GATEPOST_CONFIG` names, else none]
     #[arg(long, value_name = "FILE")]
@@ -58,12 +59,25 @@ pub(super) fn run(serve: &Serve) -> Result<(), CliError> {
             "Lowered the number of connections because this process may not open enough files"
         );
     }
-    let edge = open_listeners(&checked, &gateway, places)?;
+    let telemetry = build_telemetry(&checked)?;
+    let edge = open_listeners(&checked, &gateway, &telemetry, places)?;
     if let Some(role) = &checked.config.server.anonymous_role {
         warn!(role.name = %role, "Allowed unauthenticated access from this machine");
     }
-    let reloaded = Arc::clone(&gateway);
-    edge.run(Some(Box::new(move || reload(&sources, &reloaded))));
+    let metrics = telemetry.metrics.clone();
+    let reloader = Reloader::new(sources, &checked, Arc::clone(&gateway), metrics);
+    let reloader = Arc::new(reloader);
+    let reload = Arc::clone(&reloader);
+    edge.run(Some(ProcessTasks {
+        reload: Box::new(move || reload.reload()),
+        background: vec![
+            Box::pin(Arc::clone(&reloader).watch_keys_file()),
+            Box::pin(Arc::clone(&reloader).write_key_uses()),
+        ],
+    }));
+    if let Err(error) = reloader.write_key_uses_once() {
+        warn!(%error, "Failed to write when API keys were last used");
+    }
     close_stores(&gateway.load());
     info!("Stopped");
     Ok(())
@@ -113,6 +127,7 @@ pub(super) fn close_stores(gateway: &Gateway) {
 pub(super) fn open_listeners(
     checked: &ValidConfig,
     gateway: &Arc<ArcSwap<Gateway>>,
+    telemetry: &Arc<Telemetry>,
     places: usize,
 ) -> Result<Edge, CliError> {
     let config = &checked.config;
@@ -123,32 +138,7 @@ pub(super) fn open_listeners(
         },
         &config.admin,
         gateway,
-        &build_telemetry(checked)?,
+        telemetry,
     )
     .map_err(|error| CliError::Failed(error.to_string()))
-}
-
-/// Reloads the configuration and swaps the gateway; one with errors changes
-/// nothing. Listeners and their limits are not reloaded.
-fn reload(sources: &Sources, gateway: &ArcSwap<Gateway>) {
-    let built = load(sources)
-        .map_err(|errors| errors.to_string())
-        .and_then(|checked| {
-            // As at the start; an emptied keys file locks everyone out, for example.
-            for warning in &checked.warnings {
-                warn!(%warning, "Found a questionable setting while reloading the configuration");
-            }
-            let built = checked.rebuild(&gateway.load());
-            built.map_err(|error| error.to_string())
-        });
-    match built {
-        Ok(built) => {
-            gateway.store(Arc::new(built));
-            info!("Reloaded the configuration");
-        }
-        Err(error) => error!(
-            error,
-            "Failed to reload the configuration; the old one is still in use"
-        ),
-    }
 }

@@ -2,6 +2,8 @@
 
 use std::io::{self, ErrorKind, Write as _};
 
+use jiff::{Timestamp, Unit};
+
 use super::CliError;
 
 /// Prints a result to standard output, which may be a pipe.
@@ -44,6 +46,11 @@ pub(super) fn columns<const N: usize>(rows: &[[String; N]]) -> String {
         })
         .collect();
     lines.join("\n")
+}
+
+/// A time to the second, such as `2026-01-31T13:45:00Z`.
+pub(super) fn format_time(time: Timestamp) -> String {
+    time.round(Unit::Second).unwrap_or(time).to_string()
 }
 
 /// A text without control characters, which could move the terminal's cursor.

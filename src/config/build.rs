@@ -171,7 +171,7 @@ impl ValidConfig {
         Ok(Gateway {
             routes: Routes::new(endpoints, &hosts),
             authenticator: Authenticator {
-                keyring: self.secrets.keyring.clone(),
+                api_keys: Arc::new(access::ActiveKeys::new(self.secrets.keyring.clone())),
                 anonymous_role: config.server.anonymous_role.clone(),
                 // A local user who can read the configuration and its secrets has every role.
                 local_roles: config.roles.keys().cloned().collect(),
@@ -199,7 +199,6 @@ impl ValidConfig {
             state_store: Arc::default(),
             pending_elicitations: Arc::default(),
             in_flight_writes: Arc::default(),
-            active_keys: Arc::new(access::ActiveKeys::new(self.secrets.keyring.clone())),
             in_flight: Arc::default(),
             in_flight_limits: InFlightLimits {
                 per_caller: as_count(config.limits.caller_in_flight),

@@ -24,6 +24,7 @@ mod limits;
 mod load;
 mod provider;
 mod redis;
+mod restart;
 mod role;
 mod schema;
 mod secrets;

@@ -91,7 +91,7 @@ pub struct Server {
 }
 
 /// The certificate of the listeners; both files are reloaded when they change.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Tls {
     /// PEM file with the certificate chain, the server's own first.

@@ -1,11 +1,11 @@
-//! The admin listener: `/livez`, `/readyz` and `/metrics`.
+//! The admin listener: `/livez`, `/readyz`, `/metrics` and `/reload`.
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{HeaderValue, Method, StatusCode, header};
+use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use pingora::{
     apps::{HttpServerApp, ReusedHttpStream},
     protocols::http::ServerSession,
@@ -22,12 +22,13 @@ use super::{
     bounds::Bounds,
     drain::Drain,
     head::{self, HeadOutcome},
+    reload::Reloads,
     request_handler::RequestHandler,
     write::{self, ResponseOptions},
 };
 use crate::{
-    gateway::{HttpResponse, RouteTable, without_port},
-    telemetry::{Readiness, RequestLog, Telemetry, logging},
+    gateway::{Head, HttpResponse, RouteTable, without_port},
+    telemetry::{Metrics, Readiness, RequestLog, Telemetry, logging},
 };
 use gatepost_base::TraceId;
 
@@ -45,12 +46,14 @@ enum AdminRoute {
     Livez,
     Metrics,
     Readyz,
+    Reload,
 }
 
 const ROUTES: RouteTable<AdminRoute> = RouteTable(&[
     ("/livez", AdminRoute::Livez, "GET, HEAD"),
     ("/metrics", AdminRoute::Metrics, "GET, HEAD"),
     ("/readyz", AdminRoute::Readyz, "GET, HEAD"),
+    ("/reload", AdminRoute::Reload, "POST"),
 ]);
 
 /// Serves the admin listener.
@@ -60,6 +63,7 @@ pub(super) struct Admin<H> {
     bounds: Bounds,
     drain: Arc<Drain>,
     hosts: AdminHosts,
+    reloads: Arc<Reloads>,
     /// Locked during a check, so that concurrent requests share one.
     cached_readiness: Mutex<Option<(Instant, Readiness)>>,
 }
@@ -71,6 +75,7 @@ impl<H: RequestHandler> Admin<H> {
         bounds: Bounds,
         drain: Arc<Drain>,
         hosts: AdminHosts,
+        reloads: Arc<Reloads>,
     ) -> Self {
         Self {
             gateway,
@@ -78,15 +83,16 @@ impl<H: RequestHandler> Admin<H> {
             bounds,
             drain,
             hosts,
+            reloads,
             cached_readiness: Mutex::new(None),
         }
     }
 
-    pub(super) async fn respond(&self, method: &Method, path: &str) -> HttpResponse {
-        let Some((route, methods)) = ROUTES.find(path) else {
+    pub(super) async fn respond(&self, head: &Head) -> HttpResponse {
+        let Some((route, methods)) = ROUTES.find(&head.path) else {
             return HttpResponse::empty(StatusCode::NOT_FOUND);
         };
-        if !methods.split(", ").any(|allowed| method == allowed) {
+        if !methods.split(", ").any(|allowed| head.method == allowed) {
             return HttpResponse::empty(StatusCode::METHOD_NOT_ALLOWED)
                 .with_header(header::ALLOW, HeaderValue::from_static(methods));
         }
@@ -94,24 +100,65 @@ impl<H: RequestHandler> Admin<H> {
             AdminRoute::Livez => text_response("ok\n", "text/plain; charset=utf-8"),
             AdminRoute::Metrics => self.metrics().await,
             AdminRoute::Readyz => self.readyz().await,
+            AdminRoute::Reload => self.reload(head).await,
         }
     }
 
+    /// Reloads for a process of this machine or container, and answers with the
+    /// warnings, one a line.
+    async fn reload(&self, head: &Head) -> HttpResponse {
+        let by_proxy = [
+            header::FORWARDED,
+            HeaderName::from_static("x-forwarded-for"),
+        ];
+        let is_local = head.peer.is_some_and(|peer| peer.is_loopback())
+            && !by_proxy
+                .iter()
+                .any(|field| head.headers.contains_key(field));
+        // A web page on this machine sends an `Origin`.
+        if !is_local || head.headers.contains_key(header::ORIGIN) {
+            let why = "only `gatepost reload` on this machine or in this container may do this\n";
+            return HttpResponse::text(StatusCode::FORBIDDEN, why);
+        }
+        let reloads = Arc::clone(&self.reloads);
+        // It reads files, which blocks.
+        match tokio::task::spawn_blocking(move || reloads.run()).await {
+            Ok(Ok(warnings)) => text_response(warnings.join("\n"), "text/plain; charset=utf-8"),
+            Ok(Err(error)) => HttpResponse {
+                status: StatusCode::UNPROCESSABLE_ENTITY,
+                ..text_response(error, "text/plain; charset=utf-8")
+            },
+            Err(error) => {
+                error!(%error, "Failed to reload");
+                HttpResponse::empty(StatusCode::INTERNAL_SERVER_ERROR)
+            }
+        }
+    }
+
+    /// The metrics, in the text exposition format whatever `Accept` asks for: the
+    /// `prometheus` crate writes no other, and a scraper that prefers `OpenMetrics`
+    /// reads it, too.
     async fn metrics(&self) -> HttpResponse {
         let readiness = if self.drain.is_draining() {
             None
         } else {
             self.readiness().await
         };
-        let record_state = |metrics: &_| {
+        let record_state = |metrics: &Metrics| {
             let gateway = self.gateway.load();
             gateway.record_state(metrics, readiness.as_ref());
+            let certificate = self.reloads.certificate.as_ref();
+            if let Some(expires) = certificate.and_then(|one| one.expires_at()) {
+                metrics
+                    .gatepost_certificate_expires_timestamp_seconds()
+                    .set(expires);
+            }
             metrics
                 .gatepost_log_lines_dropped_total()
                 .inc_by(logging::dropped_lines());
         };
         match self.telemetry.metrics.encode(record_state) {
-            Ok(metrics) => text_response(metrics, "text/plain; version=0.0.4"),
+            Ok(metrics) => text_response(metrics, "text/plain; version=0.0.4; charset=utf-8"),
             Err(e) => {
                 error!(error = %e, "Failed to encode the metrics");
                 HttpResponse::empty(StatusCode::INTERNAL_SERVER_ERROR)
@@ -228,7 +275,8 @@ impl<H: RequestHandler> HttpServerApp for Admin<H> {
                 options.head_only = request.method == Method::HEAD;
                 let host = head::host(request);
                 let response = if self.hosts.allows(host.as_deref()) {
-                    self.respond(&request.method, request.uri.path()).await
+                    let head = head::to_gateway_head(&session, false);
+                    self.respond(&head).await
                 } else {
                     let why = "this is not a host name of the admin listener; add it to `admin.allowed_hosts`\n";
                     HttpResponse::text(StatusCode::MISDIRECTED_REQUEST, why)

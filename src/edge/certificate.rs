@@ -19,6 +19,7 @@ use rustls::{
 };
 use tokio::time::sleep;
 use tracing::{info, warn};
+use x509_parser::parse_x509_certificate;
 
 use crate::config::Tls;
 use gatepost_base::{digest::parts_digest, sync::lock};
@@ -104,8 +105,21 @@ impl Certificate {
 
     /// Reloads the files if they changed. A pair that cannot be used is logged once,
     /// and the current one stays.
-    pub(super) fn reload(&self) {
-        log_reload(&self.reload_if_changed());
+    ///
+    /// # Errors
+    /// [`BadCertificate`].
+    pub(super) fn reload(&self) -> Result<(), BadCertificate> {
+        let result = self.reload_if_changed();
+        log_reload(&result);
+        result.map(drop)
+    }
+
+    /// When the server's own certificate expires, in seconds since 1970; `None` if
+    /// that cannot be parsed.
+    pub(super) fn expires_at(&self) -> Option<i64> {
+        let current = self.current.load();
+        let (_, certificate) = parse_x509_certificate(current.cert.first()?).ok()?;
+        Some(certificate.validity().not_after.timestamp())
     }
 
     /// Reloads until the process ends.

@@ -8,7 +8,7 @@ use std::{
     net::{SocketAddr, TcpListener, TcpStream},
     os::fd::OwnedFd,
     pin::pin,
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -33,6 +33,7 @@ use super::{
     wire::{ClientStream, FramedStream, RequestFraming},
 };
 use crate::telemetry::Telemetry;
+use gatepost_base::sync::lock;
 
 /// The number of connections that the kernel queues while the limit is reached.
 const BACKLOG: u32 = 4096;
@@ -73,6 +74,8 @@ pub(super) struct Listeners {
     pub(super) all: Vec<Listener>,
     /// Reloaded while they run.
     pub(super) certificate: Option<Arc<Certificate>>,
+    /// Tasks that run until the process ends.
+    pub(super) background: Mutex<Vec<BoxFuture<'static, ()>>>,
     pub(super) telemetry: Arc<Telemetry>,
 }
 
@@ -94,6 +97,9 @@ impl ServiceWithDependents for Listeners {
         }
         if let Some(certificate) = self.certificate.take() {
             tokio::spawn(certificate.watch());
+        }
+        for task in lock(&self.background).drain(..) {
+            tokio::spawn(task);
         }
         let telemetry = Arc::clone(&self.telemetry);
         tokio::spawn(async move { telemetry.repetitions.report_regularly().await });

@@ -21,6 +21,7 @@ mod framing;
 mod head;
 mod http2_app;
 mod listener;
+mod reload;
 mod request_guard;
 mod request_handler;
 mod server;
@@ -34,6 +35,7 @@ mod tests;
 
 pub use certificate::BadCertificate;
 pub use descriptors::DescriptorLimit;
+pub use reload::{ProcessTasks, Reload};
 pub use request_handler::{RequestHandler, RequestTerms};
 pub use server::{Edge, EdgeOpenError};
-pub use shutdown::{Reload, ShutdownHandle};
+pub use shutdown::ShutdownHandle;

@@ -26,8 +26,9 @@ use super::{
     exchange::Exchange,
     http2_app::Http2App,
     listener::{ConnectionHandler, Listener, Listeners},
+    reload::{ProcessTasks, Reloads},
     request_handler::RequestHandler,
-    shutdown::{Reload, ShutdownHandle, SignalHandler, Signals},
+    shutdown::{ShutdownHandle, SignalHandler, Signals},
 };
 use crate::{config, telemetry::Telemetry};
 
@@ -82,6 +83,10 @@ impl Edge {
             Some(certificate) => Some(Arc::new(certificate.acceptor()?)),
             None => None,
         };
+        let reloads = Arc::new(Reloads {
+            certificate: certificate.clone(),
+            ..Reloads::default()
+        });
         let places = Places::new(PlaceLimits::new(
             server.max_connections,
             server.max_connections_per_address,
@@ -119,6 +124,7 @@ impl Edge {
                 bounds,
                 Arc::clone(&drain),
                 AdminHosts::new(&admin.allowed_hosts),
+                Arc::clone(&reloads),
             );
             admin_address = Some(address);
             listeners.push(Listener {
@@ -139,15 +145,15 @@ impl Edge {
         Ok(Self {
             listeners: Listeners {
                 all: listeners,
-                certificate: certificate.clone(),
+                certificate,
+                background: std::sync::Mutex::default(),
                 telemetry: Arc::clone(telemetry),
             },
             addresses,
             admin_address,
             signal_handler: SignalHandler {
                 drain,
-                certificate,
-                reload: None,
+                reloads,
                 signals: Mutex::new(None),
                 telemetry: Arc::clone(telemetry),
                 in_flight_writes: gateway.load().in_flight_writes(),
@@ -176,20 +182,23 @@ impl Edge {
     }
 
     /// Serves until it is shut down: by SIGTERM or SIGINT, or by its
-    /// [`ShutdownHandle`]. SIGHUP calls `reload`; without one, no signal handler is
+    /// [`ShutdownHandle`]. SIGHUP reloads; without `tasks`, no signal handler is
     /// installed, so that a process can run several edges. Blocks, and must not be
     /// called from asynchronous code, because it creates its own runtime.
-    pub fn run(self, reload: Option<Reload>) {
-        // Before clients can know that the edge is there.
-        let signal_handler = SignalHandler {
-            signals: Mutex::new(reload.as_ref().and_then(|_| Signals::install())),
-            reload,
-            ..self.signal_handler
-        };
+    pub fn run(mut self, tasks: Option<ProcessTasks>) {
+        let mut signal_handler = self.signal_handler;
+        let has_tls = signal_handler.reloads.certificate.is_some();
+        if let Some(ProcessTasks { reload, background }) = tasks {
+            // Before clients can know that the edge is there.
+            signal_handler.signals = Mutex::new(Signals::install());
+            // It is set here only.
+            drop(signal_handler.reloads.configuration.set(reload));
+            self.listeners.background = std::sync::Mutex::new(background);
+        }
         info!(
             addresses = ?self.addresses,
             admin_address = self.admin_address.map(tracing::field::display),
-            tls = signal_handler.certificate.is_some(),
+            tls = has_tls,
             "Opened the listeners"
         );
         let threads = thread::available_parallelism().map_or(1, usize::from);

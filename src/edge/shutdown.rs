@@ -1,10 +1,6 @@
 //! Signals: reload on SIGHUP, graceful shutdown on SIGTERM and SIGINT.
 
-use std::{
-    io,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-};
+use std::{io, sync::Arc};
 
 use async_trait::async_trait;
 use pingora::server::{ShutdownSignal, ShutdownSignalWatch};
@@ -15,12 +11,8 @@ use tokio::{
 };
 use tracing::{error, info, warn};
 
-use super::{certificate::Certificate, drain::Drain};
+use super::{drain::Drain, reload::Reloads};
 use crate::{access::InFlightWrites, telemetry::Telemetry};
-
-/// What SIGHUP does besides reading the certificates again: build a new
-/// gateway and swap it in. A panic in it is logged and changes nothing.
-pub type Reload = Box<dyn Fn() + Send + Sync>;
 
 /// Stops a running [`super::Edge`], as SIGTERM does.
 #[derive(Clone, Debug)]
@@ -39,9 +31,8 @@ impl ShutdownHandle {
 /// time and then aborts what still runs.
 pub(super) struct SignalHandler {
     pub(super) drain: Arc<Drain>,
-    pub(super) certificate: Option<Arc<Certificate>>,
     /// What SIGHUP does.
-    pub(super) reload: Option<Reload>,
+    pub(super) reloads: Arc<Reloads>,
     /// Without them, only a [`ShutdownHandle`] stops the edge.
     pub(super) signals: Mutex<Option<Signals>>,
     /// Flushed at the end.
@@ -62,7 +53,8 @@ impl ShutdownSignalWatch for SignalHandler {
                 _ = draining.wait_for(|draining| *draining) => break,
                 signal = next_signal(signals.as_mut()) => match signal {
                     OperatorSignal::Terminate => break,
-                    OperatorSignal::Reload => self.reload(),
+                    // What failed is in the log.
+                    OperatorSignal::Reload => drop(self.reloads.run()),
                 },
             }
         }
@@ -81,20 +73,6 @@ impl ShutdownSignalWatch for SignalHandler {
         self.telemetry.repetitions.report();
         self.telemetry.flush(rest).await;
         ShutdownSignal::FastShutdown
-    }
-}
-
-impl SignalHandler {
-    fn reload(&self) {
-        if let Some(certificate) = &self.certificate {
-            certificate.reload();
-        }
-        if let Some(reload) = &self.reload {
-            // A bug in it must not stop the listeners.
-            if catch_unwind(AssertUnwindSafe(reload)).is_err() {
-                error!("Failed to reload the configuration because of a bug; the old one stays");
-            }
-        }
     }
 }
 

@@ -3,11 +3,11 @@
 use std::{net::IpAddr, sync::Arc};
 
 use super::{Endpoint, address_standing::AddressStandings};
-use crate::telemetry::TokenLookupOutcome;
+use crate::{access::ActiveKeys, telemetry::TokenLookupOutcome};
 use gatepost_base::{CredentialName, InstanceName, RoleName, Subject};
 use gatepost_identity::{
-    AddressStanding, ApiKey, ApiKeyError, ApiKeyId, ApiKeyStore, Bearer, BearerError, Caller,
-    CallerKind, Grants, Now, OwnedBearer, Principal, Provider, ProviderError, ProviderUnavailable,
+    AddressStanding, ApiKey, ApiKeyError, ApiKeyId, Bearer, BearerError, Caller, CallerKind,
+    Grants, Now, OwnedBearer, Principal, Provider, ProviderError, ProviderUnavailable,
     TokenCacheLookup, TokenError, TokenRejected, choose_credential,
 };
 use gatepost_policy::Policy;
@@ -17,8 +17,9 @@ use gatepost_state::limits::{AddressLimiter, RateLimited};
 /// rejected.
 #[derive(Debug, Default)]
 pub struct Authenticator {
-    /// Gatepost's own API keys.
-    pub keyring: Option<ApiKeyStore>,
+    /// Gatepost's own API keys as they are now, also for calls that began with this
+    /// configuration. They survive a reload.
+    pub api_keys: Arc<ActiveKeys>,
     /// The role of callers without a token; only on loopback.
     pub anonymous_role: Option<RoleName>,
     /// The roles of the local user of `gatepost stdio`.
@@ -202,9 +203,7 @@ impl Authenticator {
         instance: &InstanceName,
         now: Now,
     ) -> Result<Authenticated, Unauthenticated> {
-        let empty = ApiKeyStore::default();
-        let keyring = self.keyring.as_ref().unwrap_or(&empty);
-        let mut caller = keyring.verify(bearer.reveal(), now.wall)?;
+        let mut caller = self.api_keys.verify(bearer.reveal(), now.wall)?;
         let granted = ApiKeyId::try_from(caller.subject.as_str())
             .map(|id| self.grants.for_key(&id, instance))
             .unwrap_or_default();

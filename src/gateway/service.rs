@@ -12,12 +12,12 @@ use super::{
     public_endpoints::RegistrationFacade, routes::Routes,
 };
 use crate::{
-    access::{ActiveKeys, InFlightWrites, Instance, OdooSession},
+    access::{InFlightWrites, Instance, OdooSession},
     audit::{Journal, RequestAudit},
     elicitation::{Elicitation, PendingElicitations},
     telemetry::Readiness,
 };
-use gatepost_identity::{Caller, Now, Provider};
+use gatepost_identity::{ApiKeyStore, Caller, Now, Provider};
 use gatepost_odoo_client::CallStats;
 use gatepost_policy::{Policy, WriteMode};
 use gatepost_state::{limits::Limiter, store::StateStore};
@@ -52,9 +52,6 @@ pub struct Gateway {
     pub pending_elicitations: Arc<PendingElicitations>,
     /// Writes that were sent to Odoo. They survive a reload.
     pub in_flight_writes: Arc<InFlightWrites>,
-    /// The API keys of the current configuration, also for calls that began with
-    /// this one.
-    pub active_keys: Arc<ActiveKeys>,
     /// The requests in flight. They survive a reload.
     pub in_flight: Arc<InFlightRequests>,
     /// How many of them there may be.
@@ -84,13 +81,25 @@ impl Gateway {
         self.pending_elicitations = Arc::clone(&old.pending_elicitations);
         self.in_flight_writes = Arc::clone(&old.in_flight_writes);
         self.in_flight = Arc::clone(&old.in_flight);
-        old.active_keys.replace(&self.active_keys);
-        self.active_keys = Arc::clone(&old.active_keys);
-        // A question of a caller who was revoked meanwhile has no use.
-        self.pending_elicitations
-            .end_of(|caller| !self.active_keys.is_active(caller));
+        let keys = &old.authenticator.api_keys;
+        keys.replace(&self.authenticator.api_keys);
+        self.authenticator.api_keys = Arc::clone(keys);
+        self.end_elicitations_of_inactive_keys();
         self.generation = old.generation.wrapping_add(1);
         self
+    }
+
+    /// Replaces the API keys, also for calls that began with the old ones.
+    pub fn replace_api_keys(&self, newer: ApiKeyStore) {
+        self.authenticator.api_keys.replace_keys(newer);
+        self.end_elicitations_of_inactive_keys();
+    }
+
+    /// A question of a caller who was revoked meanwhile has no use.
+    fn end_elicitations_of_inactive_keys(&self) {
+        let keys = &self.authenticator.api_keys;
+        self.pending_elicitations
+            .end_of(|caller| !keys.is_active(caller));
     }
 
     /// Ends all calls that wait for a person, because the process is stopping.
@@ -180,7 +189,7 @@ impl Gateway {
             elicitation: Elicitation::ConfirmToken,
             store: &self.state_store,
             in_flight_writes: &self.in_flight_writes,
-            active_keys: &self.active_keys,
+            active_keys: &self.authenticator.api_keys,
         }
     }
 }

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     access::{OdooSession, OperationError},
     elicitation::{Elicitation, ElicitationError},
-    telemetry::{ErrorSource, RequestLog, RpcErrorType},
+    telemetry::{ChangeOutcome, ErrorSource, RequestLog, RpcErrorType},
     tools::{self, Tool, ToolError, ToolOutput},
 };
 use gatepost_base::text::bounded;
@@ -55,6 +55,9 @@ impl Conversation<'_> {
         let session = call.odoo_session(input_response, &stats, &audit);
         let arguments = request.params.arguments.map_or("{}", |raw| raw.get());
         let result = run(tool, &session, arguments).await;
+        if !tool.operation.is_read() {
+            accounting.log.set_change_outcome(change_outcome(&result));
+        }
         tool_outcome(result, &call, accounting.log)
     }
 }
@@ -89,7 +92,9 @@ fn tool_outcome(
     log: &mut RequestLog,
 ) -> Result<ToolOutcome, RequestError> {
     let error = match result {
-        Ok(ToolOutput::Text(text)) => return Ok(ToolOutcome::Result(ToolResult::success(text))),
+        Ok(ToolOutput::Change(_, text) | ToolOutput::Text(text)) => {
+            return Ok(ToolOutcome::Result(ToolResult::success(text)));
+        }
         Ok(ToolOutput::InputRequired(question)) => {
             return Ok(ToolOutcome::InputRequired(question));
         }
@@ -109,6 +114,21 @@ fn tool_outcome(
     log.error_detail = error.cause_chain();
     let (source, kind) = (error.error_source(), error.operation_error_kind());
     Ok(failed(source, kind, &error, log))
+}
+
+/// What became of the change that a tool was called for.
+fn change_outcome(result: &Result<ToolOutput, ToolError>) -> ChangeOutcome {
+    match result {
+        Ok(ToolOutput::Change(outcome, _)) => *outcome,
+        Ok(ToolOutput::InputRequired(_) | ToolOutput::Text(_)) => ChangeOutcome::Previewed,
+        Err(ToolError::Operation(OperationError::PartiallyApplied { .. })) => {
+            ChangeOutcome::PartlyApplied
+        }
+        Err(ToolError::Operation(error)) if error.may_have_run() => ChangeOutcome::Unknown,
+        Err(
+            ToolError::InvalidArguments(_) | ToolError::InvalidCursor(_) | ToolError::Operation(_),
+        ) => ChangeOutcome::Refused,
+    }
 }
 
 /// The result of a call over its limits. It is a tool result because the model

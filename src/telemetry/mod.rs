@@ -5,6 +5,7 @@
 //! journal, in [`crate::audit`]. The folder is below all that handle requests, so
 //! that each can count its own figures.
 
+mod change_outcome;
 mod collector;
 mod error_source;
 pub mod logging;
@@ -18,6 +19,7 @@ mod traces;
 
 use std::time::Duration;
 
+pub use change_outcome::ChangeOutcome;
 pub use collector::CollectorSettings;
 pub use error_source::ErrorSource;
 pub use metrics::{ConnectionGuard, HttpOutcome, InFlight, Metrics, RequestOutcome};

@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::ChangeOutcome;
 use gatepost_base::{SpanId, TraceContext, TraceId};
 use gatepost_odoo_client::CallSpan;
 
@@ -22,6 +23,8 @@ pub struct RpcOperation {
     pub id: String,
     /// How the request failed.
     pub error_type: Option<RpcErrorType>,
+    /// What became of the change, if it called a tool that writes.
+    pub change: Option<ChangeOutcome>,
     /// When the request arrived.
     pub started: Instant,
     /// How long it took until its response was ready to be sent.

@@ -2,7 +2,9 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use super::{ErrorSource, RpcErrorType, RpcOperation, SpanContext, TokenLookupOutcome};
+use super::{
+    ChangeOutcome, ErrorSource, RpcErrorType, RpcOperation, SpanContext, TokenLookupOutcome,
+};
 use gatepost_base::{InstanceName, Subject, TraceContext, TraceId};
 use gatepost_identity::Now;
 use gatepost_mcp::Request;
@@ -112,6 +114,7 @@ impl RequestLog {
                 .take(MAX_LOGGED_ID_CHARS)
                 .collect(),
             error_type: None,
+            change: None,
             started,
             duration: Duration::ZERO,
             span: SpanContext::for_request(
@@ -155,6 +158,13 @@ impl RequestLog {
     pub fn set_error(&mut self, failure: RpcErrorType) {
         if let Some(operation) = &mut self.current_operation {
             operation.error_type = Some(failure);
+        }
+    }
+
+    /// Enters what became of the change that the current MCP request asked for.
+    pub(crate) fn set_change_outcome(&mut self, outcome: ChangeOutcome) {
+        if let Some(operation) = &mut self.current_operation {
+            operation.change = Some(outcome);
         }
     }
 

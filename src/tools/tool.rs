@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use super::{ALL, MAX_READ_BYTES, ToolError, ToolOutput, arguments::parse, client_arguments};
 use crate::{
     access::OdooSession,
+    telemetry::ChangeOutcome,
     writes::{RequestFingerprint, WriteOperation, WriteOutcome, execute},
 };
 use gatepost_base::text::bounded;
@@ -132,6 +133,8 @@ pub(super) async fn execute_write(
 ) -> Result<ToolOutput, ToolError> {
     Ok(match execute(access, request, operation).await? {
         WriteOutcome::NeedsApproval(question) => ToolOutput::InputRequired(question),
-        WriteOutcome::Done(text) => ToolOutput::Text(text),
+        WriteOutcome::Applied(text) => ToolOutput::Change(ChangeOutcome::Applied, text),
+        WriteOutcome::Previewed(text) => ToolOutput::Change(ChangeOutcome::Previewed, text),
+        WriteOutcome::Repeated(text) => ToolOutput::Change(ChangeOutcome::Repeated, text),
     })
 }

@@ -134,7 +134,7 @@ async fn apply(
     if stored.is_err() && request.idempotency_key.is_some() {
         text.push_str("\nThe gateway failed to store that this is done: do not call again with this `idempotency_key`.");
     }
-    Ok(WriteOutcome::Done(text))
+    Ok(WriteOutcome::Applied(text))
 }
 
 fn operation_of(plan: &WritePlan) -> Operation {

@@ -11,10 +11,14 @@ use gatepost_odoo::RecordId;
 /// The result of a tool call that writes.
 #[derive(Debug)]
 pub enum WriteOutcome {
+    /// The change was made. The text is for the model.
+    Applied(String),
     /// A person has to answer this first.
     NeedsApproval(ElicitRequest),
-    /// The text for the model.
-    Done(String),
+    /// Nothing was changed yet; the preview is for the model.
+    Previewed(String),
+    /// An earlier call with the same key made the change. The text is for the model.
+    Repeated(String),
 }
 
 /// A write that was done.

@@ -113,7 +113,7 @@ async fn report_earlier(
 ) -> WriteOutcome {
     let report = summarize_done(access, operation, None, done).await;
     let undo = finish_recovered(access, done.undo.as_deref(), &done.ids).await;
-    WriteOutcome::Done(format!("{head}\n{}{undo}", report.text))
+    WriteOutcome::Repeated(format!("{head}\n{}{undo}", report.text))
 }
 
 /// Finds out what came of an earlier attempt whose response was lost. `None`

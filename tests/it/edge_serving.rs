@@ -10,7 +10,12 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use gatepost::{config, edge::Edge, gateway::Gateway, telemetry::Telemetry};
+use gatepost::{
+    config,
+    edge::{Edge, ProcessTasks},
+    gateway::Gateway,
+    telemetry::Telemetry,
+};
 
 /// The longest time that a test waits for anything.
 const TEST_TIMEOUT: Duration = Duration::from_mins(2);
@@ -92,10 +97,13 @@ fn sighup_reloads_after_panicking_reload_and_sigterm_stops() {
     let admin = edge.admin_address().unwrap();
     let (reloaded, heard) = mpsc::channel();
     let running = thread::spawn(move || {
-        edge.run(Some(Box::new(move || {
-            reloaded.send(()).unwrap();
-            panic!("a bad configuration");
-        })));
+        edge.run(Some(ProcessTasks {
+            reload: Box::new(move || {
+                reloaded.send(()).unwrap();
+                panic!("a bad configuration");
+            }),
+            background: Vec::new(),
+        }));
     });
     let begun = Instant::now();
     for _ in 0..2 {

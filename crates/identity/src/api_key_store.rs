@@ -156,6 +156,17 @@ impl ApiKeyStore {
         self.keys.iter()
     }
 
+    /// Whether it holds the same keys with the same properties.
+    pub fn has_same_keys(&self, other: &Self) -> bool {
+        let text = self.to_text().ok();
+        text.is_some() && text == other.to_text().ok()
+    }
+
+    /// Whether it holds no key, not even a revoked one.
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
     /// Adds a key.
     pub fn add(&mut self, key: StoredKey) {
         self.keys.insert(key.id.clone(), key);

@@ -45,7 +45,7 @@ pub fn update_keys_file<T>(
 
 /// A separate file for the lock, because the keys file is replaced together with
 /// any lock on it.
-fn lock_file(path: &Path) -> io::Result<File> {
+pub(super) fn lock_file(path: &Path) -> io::Result<File> {
     OpenOptions::new()
         .create(true)
         .truncate(false)
@@ -54,7 +54,7 @@ fn lock_file(path: &Path) -> io::Result<File> {
         .open(path.with_added_extension("lock"))
 }
 
-fn replace_file(path: &Path, text: &str) -> io::Result<()> {
+pub(super) fn replace_file(path: &Path, text: &str) -> io::Result<()> {
     let folder = parent_folder(path);
     // In the same folder, so that the rename stays in one file system. Created
     // with mode 0600.

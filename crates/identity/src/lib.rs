@@ -21,6 +21,7 @@ mod introspection_request;
 mod introspector;
 mod jwks;
 mod jwt;
+mod key_uses;
 mod keys_file;
 mod metadata;
 mod now;
@@ -55,6 +56,7 @@ pub use facade::{
 };
 pub use grant::{Grant, Granted, Grants};
 pub use jwt::is_supported_algorithm;
+pub use key_uses::KeyUses;
 pub use keys_file::update_keys_file;
 pub use metadata::Metadata;
 pub use now::Now;

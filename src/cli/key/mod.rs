@@ -21,7 +21,7 @@ Examples:
   gatepost key revoke --config config/gatepost.toml 7k2mq0z9xw1c
 
 To replace a key: create one with the same name, distribute it, revoke the old one.
-A running gateway applies changes on SIGHUP.",
+A running gateway applies changes within seconds.",
     arg_required_else_help = true,
     disable_help_subcommand = true
 )]

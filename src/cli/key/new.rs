@@ -73,11 +73,11 @@ pub(super) fn run(new: &New) -> Result<(), CliError> {
     };
     let until = stored
         .expires
-        .map_or_else(|| "it is revoked".to_owned(), |time| time.to_string());
+        .map_or_else(|| "it is revoked".to_owned(), terminal::format_time);
     update_keys_file(&file, |keys| keys.add(stored))?;
     terminal::print(&key.reveal())?;
     terminal::print_stderr(&format!(
-        "Created key {} in {}, valid until {until}.\nIt cannot be printed again. A running gateway accepts it after SIGHUP.",
+        "Created key {} in {}, valid until {until}.\nIt cannot be printed again. A running gateway accepts it within seconds.",
         key.id(),
         file.display()
     ));

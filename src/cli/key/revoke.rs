@@ -35,7 +35,7 @@ pub(super) fn run(revoke: &Revoke) -> Result<(), CliError> {
     match name {
         Some(name) => {
             terminal::print_stderr(&format!(
-                "Revoked key {id} ({name}). A running gateway rejects it after SIGHUP."
+                "Revoked key {id} ({name}). A running gateway rejects it within seconds."
             ));
             Ok(())
         }

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
-use http::{Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 use tokio::{
     io::AsyncWriteExt,
     net::TcpStream,
@@ -18,6 +18,7 @@ use crate::{
         bounds::Bounds,
         drain::Drain,
     },
+    gateway::Head,
     telemetry::Telemetry,
 };
 use gatepost_base::InstanceName;
@@ -72,8 +73,18 @@ async fn readyz_status_after(ready_after: Duration) -> StatusCode {
         Bounds::from(&config::Server::default()),
         Arc::new(Drain::new(Duration::ZERO)),
         AdminHosts::new(&[]),
+        Arc::default(),
     );
-    admin.respond(&Method::GET, "/readyz").await.status
+    let head = Head {
+        method: Method::GET,
+        path: "/readyz".to_owned(),
+        token_in_query: false,
+        host: None,
+        headers: HeaderMap::new(),
+        peer: None,
+        local_listener: false,
+    };
+    admin.respond(&head).await.status
 }
 
 #[tokio::test(start_paused = true)]
@@ -93,7 +104,8 @@ async fn readyz_fails_after_timeout() {
 async fn admin_listener_serves_metrics_and_404_for_unknown_paths() {
     let stage = TestEdge::open();
     let answer = stage.get_admin("/metrics").await;
-    assert!(answer.contains("text/plain; version=0.0.4\r\n"), "{answer}");
+    let media_type = "text/plain; version=0.0.4; charset=utf-8\r\n";
+    assert!(answer.contains(media_type), "{answer}");
     assert!(answer.contains("gatepost_build_info{version="), "{answer}");
     assert!(
         answer.contains("\ngatepost_connections_total 0\n"),
@@ -103,6 +115,49 @@ async fn admin_listener_serves_metrics_and_404_for_unknown_paths() {
         let answer = stage.get_admin(path).await;
         assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
     }
+}
+
+#[tokio::test]
+async fn metrics_are_in_the_format_that_they_name_whatever_is_accepted() {
+    let stage = TestEdge::open();
+    for accept in [
+        "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5",
+        "application/openmetrics-text",
+        "text/plain;version=0.0.4",
+        "*/*",
+    ] {
+        let get = format!(
+            "GET /metrics HTTP/1.1\r\nHost: a\r\nAccept: {accept}\r\nConnection: close\r\n\r\n"
+        );
+        let answer = stage.send_to(stage.admin, &get).await;
+        let media_type = "text/plain; version=0.0.4; charset=utf-8\r\n";
+        assert!(answer.contains(media_type), "{accept}: {answer}");
+        // The end of OpenMetrics, which this format does not have.
+        assert!(!answer.contains("# EOF"), "{answer}");
+        assert!(answer.contains("\nprocess_open_fds "), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn reload_is_for_processes_of_this_machine() {
+    let stage = TestEdge::open();
+    let post = |more: &str| {
+        format!(
+            "POST /reload HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nConnection: close\r\n{more}\r\n"
+        )
+    };
+    let answer = stage.send_to(stage.admin, &post("")).await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    for more in [
+        "Origin: http://127.0.0.1:9090\r\n",
+        "X-Forwarded-For: 192.0.2.1\r\n",
+        "Forwarded: for=192.0.2.1\r\n",
+    ] {
+        let answer = stage.send_to(stage.admin, &post(more)).await;
+        assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");
+    }
+    let answer = stage.get_admin("/reload").await;
+    assert!(answer.starts_with("HTTP/1.1 405 "), "{answer}");
 }
 
 #[tokio::test]

@@ -324,15 +324,26 @@ async fn mismatched_pair_leaves_current_certificate_in_use() {
         files.tls().certificate_file,
     )
     .unwrap();
-    certificate.reload();
+    assert!(certificate.reload().is_err());
     assert_eq!(certificate.current_certificate(), files.certificate);
     fs::write(files.tls().key_file, "none").unwrap();
-    certificate.reload();
+    assert!(certificate.reload().is_err());
     assert_eq!(certificate.current_certificate(), files.certificate);
     // Its other half.
     fs::copy(other.path().join("key.pem"), files.tls().key_file).unwrap();
-    certificate.reload();
+    certificate.reload().unwrap();
     assert_ne!(certificate.current_certificate(), files.certificate);
+}
+
+#[tokio::test]
+async fn metrics_have_the_end_of_the_certificate() {
+    let files = CertificateFiles::new();
+    let stage = files.start_edge();
+    let answer = stage.get_admin("/metrics").await;
+    let (_, parsed) = x509_parser::parse_x509_certificate(&files.certificate).unwrap();
+    let expires = parsed.validity().not_after.timestamp();
+    let line = format!("\ngatepost_certificate_expires_timestamp_seconds {expires}\n");
+    assert!(answer.contains(&line), "{answer}");
 }
 
 #[test]

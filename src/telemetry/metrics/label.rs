@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use super::RequestOutcome;
-use crate::telemetry::{ErrorSource, RpcErrorType, TokenLookupOutcome};
-use gatepost_base::{InstanceName, ProviderName};
+use crate::telemetry::{ChangeOutcome, ErrorSource, RpcErrorType, TokenLookupOutcome};
+use gatepost_base::{CredentialName, InstanceName, ProviderName};
 use gatepost_state::{
     limits::{LimitOutcome, LimitScope, LimitStore},
     store::{StoreErrorReason, StoreOperation},
@@ -56,8 +56,10 @@ macro_rules! labels_by_as_str {
 }
 
 labels_by_as_str!(
+    &CredentialName,
     &InstanceName,
     &ProviderName,
+    ChangeOutcome,
     ErrorSource,
     LimitOutcome,
     LimitScope,

@@ -75,6 +75,10 @@ impl Metrics {
                 instance,
             )
             .observe(operation.duration.as_secs_f64());
+            if let Some(outcome) = operation.change {
+                self.gatepost_changes_total(outcome, operation.tool, instance)
+                    .inc();
+            }
         }
         for check in &log.rate_limit_checks {
             self.gatepost_limit_decisions_total(check.scope, check.outcome, check.store)

@@ -11,6 +11,7 @@ use std::{
 
 use prometheus::{
     Error, Histogram, IntCounter as Counter, IntGauge as Gauge, Registry, TextEncoder,
+    process_collector::ProcessCollector,
 };
 
 use super::{
@@ -18,7 +19,7 @@ use super::{
     family::{self, Family, SEPARATOR, Sampled, metrics},
     label::{LabelValue, OrEmpty},
 };
-use crate::telemetry::{ErrorSource, RpcErrorType, TokenLookupOutcome};
+use crate::telemetry::{ChangeOutcome, ErrorSource, RpcErrorType, TokenLookupOutcome};
 use gatepost_base::{InstanceName, ProviderName, sync::lock};
 use gatepost_state::{
     limits::{LimitOutcome, LimitScope, LimitStore},
@@ -59,6 +60,18 @@ metrics! {
 
     /// The running version.
     gatepost_build_info: Gauge(version: &'static str);
+
+    /// When the certificate of the listeners expires, in seconds since 1970.
+    gatepost_certificate_expires_timestamp_seconds: Gauge<Sampled>();
+
+    /// Calls of the tools that write, by what became of the change.
+    gatepost_changes_total: Counter(outcome: ChangeOutcome, tool: Option<&'static str>, instance: Option<&InstanceName>);
+
+    /// Whether the configuration and the keys file were last read without an error (1) or not (0).
+    gatepost_config_last_reload_successful: Gauge();
+
+    /// When they were last read without an error, in seconds since 1970.
+    gatepost_config_last_reload_success_timestamp_seconds: Gauge();
 
     /// Open client connections.
     gatepost_connections_open: Gauge();
@@ -146,6 +159,7 @@ impl Metrics {
     /// New metrics, all zero.
     pub fn new() -> Self {
         let metrics = Self::declare();
+        metrics.register_process();
         metrics
             .gatepost_build_info(env!("CARGO_PKG_VERSION"))
             .set(1);
@@ -155,6 +169,18 @@ impl Metrics {
         metrics.gatepost_connections_refused_total();
         metrics.gatepost_connections_total();
         metrics
+    }
+
+    /// Adds the metrics of the process that every client library has (`process_…`).
+    ///
+    /// # Panics
+    /// If the table of metrics has one of their names: the first test that creates
+    /// metrics finds it.
+    #[expect(clippy::expect_used, reason = "names are constants")]
+    fn register_process(&self) {
+        let collector = Box::new(ProcessCollector::for_self());
+        let registered = self.registry.register(collector);
+        registered.expect("no other metric has the name of one of the process");
     }
 
     /// All metrics in the text exposition format of Prometheus, version 0.0.4.

@@ -10,7 +10,9 @@ use std::{
 
 use super::{HttpOutcome, Metrics, RequestOutcome, label::OrEmpty};
 use crate::{
-    telemetry::{ErrorSource, RequestLog, RpcErrorType, RpcOperation, TokenLookupOutcome},
+    telemetry::{
+        ChangeOutcome, ErrorSource, RequestLog, RpcErrorType, RpcOperation, TokenLookupOutcome,
+    },
     tools,
 };
 use gatepost_base::{InstanceName, ProviderName, Subject, TraceId};
@@ -103,6 +105,7 @@ fn series_per_instance_stay_below_limit() {
                     tool: Some(tool.name),
                     id: "1".to_owned(),
                     error_type: failure,
+                    change: None,
                     started: Instant::now(),
                     duration: Duration::from_millis(20),
                     span: None,
@@ -141,6 +144,7 @@ fn all_metrics() -> String {
         && let Ok(Inbound::Request(request)) = envelope.classify(&Transport::Stdio)
     {
         log.start_operation(&request);
+        log.set_change_outcome(ChangeOutcome::Applied);
         log.end_operation();
     }
     metrics.record(&log, &http_outcome(RequestOutcome::Refused));
@@ -149,6 +153,13 @@ fn all_metrics() -> String {
     metrics
         .encode(|metrics| {
             metrics.gatepost_audit_up().set(1);
+            metrics
+                .gatepost_certificate_expires_timestamp_seconds()
+                .set(1);
+            metrics.gatepost_config_last_reload_successful().set(1);
+            metrics
+                .gatepost_config_last_reload_success_timestamp_seconds()
+                .set(1);
             metrics.gatepost_ledger_bytes("file").set(2);
             metrics.gatepost_ledger_limit_bytes("file").set(3);
             metrics.gatepost_log_lines_dropped_total().inc();

@@ -206,7 +206,7 @@ impl ApprovalContext<'_> {
         let tool = self.token.fingerprint.tool;
         let minutes = self.access.store.retention().approval_ttl.as_secs() / 60;
         let token = self.signed_token(ApproverKind::Model)?;
-        Ok(Err(WriteOutcome::Done(format!(
+        Ok(Err(WriteOutcome::Previewed(format!(
             "{why}Nothing is changed yet. This would be done:\n{}\n\
              If that is what the user wants, call {tool} again with the same arguments and `confirm`: \"{token}\" (valid for {minutes} minutes, once).",
             self.preview

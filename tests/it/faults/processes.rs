@@ -6,6 +6,7 @@ use std::{
     io::{Read as _, Write as _},
     net::{SocketAddr, TcpStream},
     path::Path,
+    process::Command,
     sync::{
         Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
@@ -14,11 +15,15 @@ use std::{
     time::{Duration, Instant},
 };
 
+use gatepost_identity::{ApiKeyId, ApiKeyStore, KeyUses, update_keys_file};
 use serde_json::Value;
 
 use super::{
     configuration, in_parallel,
-    process::{GatewayProcess, count_call, post, read_calls, read_journal, verify_journal},
+    process::{
+        GatewayProcess, count_call, new_key, post, read_calls, read_journal, verify_journal,
+        wait_until, write_configuration,
+    },
 };
 use crate::{redis_server::RedisServer, test_gateway::start_fake_odoo};
 
@@ -111,6 +116,93 @@ fn sighup_right_after_listeners_open_reloads() {
         assert!(!gateway.count().tool_result().1);
         assert!(gateway.stop().success());
     });
+}
+
+#[test]
+fn keys_take_effect_without_a_signal_and_a_broken_file_changes_nothing() {
+    let (_, odoo) = start_fake_odoo();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("keys.toml");
+    let gateway = GatewayProcess::start(folder.path(), &configuration(&odoo, &odoo, ""));
+    let key = new_key(folder.path(), "reader", None);
+    let authorization = format!("Authorization: Bearer {key}");
+    let headers = [authorization.as_str()];
+    let status = || gateway.post("/demo/mcp", &headers, &count_call()).status;
+    wait_until("the new key", || status() == 200);
+    let reload_succeeded = || gateway.metric("gatepost_config_last_reload_successful");
+    assert_eq!(reload_succeeded(), Some(1.0));
+    let good = fs::read_to_string(&file).unwrap();
+    for (broken, line) in [
+        ("", "Found an empty keys file"),
+        ("[[keys]]\nid = 1\n", "Failed to load the keys file"),
+    ] {
+        fs::write(&file, broken).unwrap();
+        gateway.wait_for_log(line, 1);
+        assert_eq!(status(), 200);
+        assert_eq!(reload_succeeded(), Some(0.0));
+    }
+    fs::remove_file(&file).unwrap();
+    gateway.wait_for_log("Failed to load the keys file", 2);
+    assert_eq!(status(), 200);
+    fs::write(&file, good).unwrap();
+    gateway.wait_for_metric("gatepost_config_last_reload_successful", 1.0);
+    let id = ApiKeyId::try_from(key.split('_').nth(1).unwrap()).unwrap();
+    let revoke = |keys: &mut ApiKeyStore| keys.revoke(&id, jiff::Timestamp::now()).is_some();
+    assert!(update_keys_file(&file, revoke).unwrap());
+    wait_until("the revocation", || status() == 401);
+    assert!(gateway.stop().success());
+    let used = KeyUses::load(&file).unwrap();
+    assert_eq!(used.keys().collect::<Vec<_>>(), [&id]);
+}
+
+#[test]
+fn reload_command_reports_errors_and_settings_that_need_a_restart() {
+    let (_, odoo) = start_fake_odoo();
+    let folder = tempfile::tempdir().unwrap();
+    let base = configuration(&odoo, &odoo, "");
+    let gateway = GatewayProcess::start(folder.path(), &base);
+    let reload = |text: &str| {
+        write_configuration(folder.path(), text);
+        let output = Command::new(env!("CARGO_BIN_EXE_gatepost"))
+            .env_clear()
+            .current_dir(folder.path())
+            .env("GATEPOST_ADMIN__LISTEN", gateway.admin.to_string())
+            .args(["reload", "--config", "gatepost.toml"])
+            .output()
+            .unwrap();
+        let texts = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
+        (output.status.code(), texts.concat())
+    };
+    let changed = base.replace("[server]", "[server]\ndrain_timeout_ms = 7");
+    let (code, text) = reload(&format!("{changed}\n[telemetry]\nservice_name = \"mcp\"\n"));
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("The gateway reloaded"), "{text}");
+    let named =
+        "changed, but in use only after a restart: server.drain_timeout_ms, telemetry.service_name";
+    assert!(text.contains(named), "{text}");
+    gateway.wait_for_log("Ignored changed settings that need a restart", 1);
+    let (code, text) = reload(&base.replace("[\"*\"]", "\"*\""));
+    assert_eq!(code, Some(3), "{text}");
+    assert!(text.contains("continues with the old one"), "{text}");
+    assert!(text.contains("roles.reader.rules"), "{text}");
+    assert_eq!(
+        gateway.metric("gatepost_config_last_reload_successful"),
+        Some(0.0)
+    );
+    let (code, text) = reload(&base);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(!text.contains("restart"), "{text}");
+    assert_eq!(
+        gateway.metric("gatepost_config_last_reload_successful"),
+        Some(1.0)
+    );
+    let (admin, stopped) = (gateway.admin, gateway.stop());
+    assert!(stopped.success());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gatepost"));
+    let command = command
+        .env_clear()
+        .env("GATEPOST_ADMIN__LISTEN", admin.to_string());
+    assert_eq!(command.arg("reload").status().unwrap().code(), Some(4));
 }
 
 #[test]

@@ -1,0 +1,55 @@
+//! `gatepost reload`.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::Args;
+
+use super::{
+    CliError,
+    admin_client::{AdminUrl, ReadLimits},
+    terminal,
+};
+use crate::config::Sources;
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  gatepost reload --config /etc/gatepost/gatepost.toml
+  docker compose exec gatepost gatepost reload
+
+Asks the gateway on this machine or in this container, through its admin listener, to
+read its configuration, secrets, keys and certificates again, as SIGHUP does. Warnings name
+settings that need a restart. A configuration with errors changes nothing.
+Exit code 0: reloaded. 3: the configuration has errors. 4: no gateway answers.")]
+pub(super) struct Reload {
+    /// The configuration, for the address of the admin listener [default: the one
+    /// `GATEPOST_CONFIG` names, else none]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// A reload may wait for a slow disk; its warnings are a few lines.
+const READ_LIMITS: ReadLimits = ReadLimits {
+    bytes: 1 << 20,
+    timeout: Duration::from_secs(60),
+};
+
+pub(super) fn run(reload: &Reload) -> Result<(), CliError> {
+    let sources = Sources::new(reload.config.clone());
+    let without = "send SIGHUP to the process instead";
+    let url = AdminUrl::configured(&sources, "/reload", without)?;
+    let response = url.send("POST", READ_LIMITS)?;
+    let text = response.body.trim_end();
+    match response.status {
+        200 => {
+            for warning in text.lines().filter(|line| !line.is_empty()) {
+                terminal::print_stderr(&format!("warning: {warning}"));
+            }
+            terminal::print("The gateway reloaded its configuration")
+        }
+        422 => Err(CliError::UnusableConfig(format!(
+            "the gateway rejected its configuration and continues with the old one: {text}"
+        ))),
+        status => Err(CliError::Failed(format!("{url} answers {status}: {text}"))),
+    }
+}
