@@ -1,10 +1,11 @@
 # syntax=docker/dockerfile:1
 
 FROM rust:1.95-slim-bookworm AS build
-# Pingora compresses with zlib-ng, which is C and built by cmake.
+# zlib-ng, with which Pingora compresses, is C and built by cmake; jemalloc by make.
 RUN apt-get update && apt-get install -y --no-install-recommends build-essential cmake && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY Cargo.toml Cargo.lock ./
+COPY .cargo .cargo
 COPY crates crates
 COPY src src
 ARG GATEPOST_COMMIT=unknown

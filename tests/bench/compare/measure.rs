@@ -214,12 +214,18 @@ impl Comparison {
                 after(CallKind::Partners, 1, 100);
                 let small = after(CallKind::Answer4Kb, 1, 100);
                 let one = after(CallKind::Answer1Mb, 1, 50);
+                let sixty_four = after(CallKind::Answer1Mb, 64, 4);
+                thread::sleep(Duration::from_secs(5));
                 ProcessResult {
                     server: name.clone(),
                     start_up_ms: median(&start_ups),
                     peak_kib: small,
                     one_mb_kib: one - small,
-                    sixty_four_mb_kib: after(CallKind::Answer1Mb, 64, 4),
+                    sixty_four_mb_kib: sixty_four,
+                    kept_kib: server
+                        .process
+                        .as_ref()
+                        .map_or(0, super::process::ServerProcess::resident_kib),
                 }
             });
         results.collect()

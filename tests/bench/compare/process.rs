@@ -52,13 +52,23 @@ impl ServerProcess {
 
     /// The largest resident memory of the process and its children so far, in KiB.
     pub(super) fn peak_memory_kib(&self) -> u64 {
-        let peak = |id: u32| -> u64 {
+        self.memory_kib("VmHWM:")
+    }
+
+    /// The resident memory of the process and its children, in KiB.
+    pub(super) fn resident_kib(&self) -> u64 {
+        self.memory_kib("VmRSS:")
+    }
+
+    /// The sum of this line of `/proc/*/status`, in KiB.
+    fn memory_kib(&self, label: &str) -> u64 {
+        let of_process = |id: u32| -> u64 {
             let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
-            let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+            let line = status.lines().find_map(|line| line.strip_prefix(label));
             line.and_then(|line| line.split_whitespace().next()?.parse().ok())
                 .unwrap_or(0)
         };
-        self.processes().into_iter().map(peak).sum()
+        self.processes().into_iter().map(of_process).sum()
     }
 
     /// The process and its children.

@@ -58,6 +58,8 @@ pub(super) struct ProcessResult {
     pub(super) one_mb_kib: u64,
     /// The peak after 64 answers of 1 MB at once, in KiB.
     pub(super) sixty_four_mb_kib: u64,
+    /// The resident memory five seconds later, in KiB.
+    pub(super) kept_kib: u64,
 }
 
 /// The name of Pingora's proxy, which other servers are compared with.
@@ -277,6 +279,7 @@ impl Report {
             "peak memory",
             "more for 1 MB",
             "64 times 1 MB at once",
+            "5 s later",
         ];
         write_row(text, &head.map(str::to_owned));
         write_row(text, &vec!["---".to_owned(); head.len()]);
@@ -288,6 +291,7 @@ impl Report {
                 mib(process.peak_kib),
                 mib(process.one_mb_kib),
                 mib(process.sixty_four_mb_kib),
+                mib(process.kept_kib),
             ];
             write_row(text, &row);
         }

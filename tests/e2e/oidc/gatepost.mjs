@@ -110,10 +110,15 @@ ${more}`);
       const log = running.said.join("\n");
       for (const secret of [ODOO_KEY, ...secrets]) assert.ok(!log.includes(secret), `the log holds ${secret}`);
     },
-    /// The memory in use, in MiB.
-    memory() {
-      const status = readFileSync(`/proc/${running.child.pid}/status`, "utf8");
-      return Number(/VmRSS:\s+(\d+)/.exec(status)[1]) / 1024;
+    /// The memory in use, in MiB, once it is below this bound or after twenty
+    /// seconds: freed memory is returned a little later.
+    async memory(bound = Infinity) {
+      const used = () => {
+        const status = readFileSync(`/proc/${running.child.pid}/status`, "utf8");
+        return Number(/VmRSS:\s+(\d+)/.exec(status)[1]) / 1024;
+      };
+      for (let tries = 0; tries < 200 && used() >= bound; tries++) await new Promise((later) => setTimeout(later, 100));
+      return used();
     },
   };
 }
