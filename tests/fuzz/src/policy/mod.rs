@@ -7,7 +7,7 @@
 mod generate;
 mod world;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use arbitrary::Unstructured;
 use gatepost_base::{InstanceName, RoleName};
@@ -60,21 +60,41 @@ fn check(input: &mut Unstructured<'_>) -> arbitrary::Result<()> {
     Ok(())
 }
 
-/// What the policy permits, with all facts about the world.
+/// What the policy permits, with all facts about the world; the same with what the
+/// roles may read decided before.
 fn decide(roles: &Roles, call: &Call, mode: CallMode, world: &World) -> Option<Permitted<Call>> {
     let policy = Policy::new(roles.clone());
     let names: Vec<RoleName> = roles.keys().cloned().collect();
     let instance = InstanceName::try_from("demo").unwrap();
     let mut facts = PolicyFacts::default();
+    let permit = |facts: &PolicyFacts| match mode {
+        CallMode::Read => policy.permit(&names, &instance, call.clone(), facts),
+        CallMode::Write(mode) => policy
+            .permit_write(&names, &instance, mode, call, facts)
+            .map(|(permitted, _)| permitted),
+    };
+    let afresh = with_facts(&mut facts, world, &permit);
+    for model in world.models() {
+        let read_access =
+            |facts: &PolicyFacts| policy.read_access(&names, &instance, &model, facts);
+        if let Some(access) = with_facts(&mut facts, world, &read_access) {
+            facts.set_read_access(Arc::new(access));
+            let decided_before = with_facts(&mut facts, world, &permit);
+            assert_eq!(decided_before, afresh, "{call:?} of {model}: {roles:#?}");
+        }
+    }
+    afresh
+}
+
+/// A decision, once every fact that it asks for is there; `None` if it denies.
+fn with_facts<T>(
+    facts: &mut PolicyFacts,
+    world: &World,
+    decision: &dyn Fn(&PolicyFacts) -> Result<T, Incomplete>,
+) -> Option<T> {
     for _ in 0..MAX_QUESTIONS {
-        let decided = match mode {
-            CallMode::Read => policy.permit(&names, &instance, call.clone(), &facts),
-            CallMode::Write(mode) => policy
-                .permit_write(&names, &instance, mode, call, &facts)
-                .map(|(permitted, _)| permitted),
-        };
-        match decided {
-            Ok(permitted) => return Some(permitted),
+        match decision(facts) {
+            Ok(decided) => return Some(decided),
             Err(Incomplete::Denied(_)) => return None,
             Err(Incomplete::NeedsSchema(model)) => {
                 let schema = world.schema(&model)?;
@@ -88,7 +108,7 @@ fn decide(roles: &Roles, call: &Call, mode: CallMode, world: &World) -> Option<P
             }
         }
     }
-    panic!("policy asks again and again about {call:?}: {roles:#?}");
+    panic!("policy asks for facts again and again");
 }
 
 /// An independent reading of rules.

@@ -73,6 +73,11 @@ impl World {
         })
     }
 
+    /// The models that have a schema.
+    pub(super) fn models(&self) -> impl Iterator<Item = ModelName> {
+        self.schemas.keys().map(|name| ModelName::known(name))
+    }
+
     pub(super) fn schema(&self, model: &ModelName) -> Option<Schema> {
         self.schemas.get(model.as_str()).cloned()
     }
