@@ -46,12 +46,16 @@ impl From<BuildError> for CliError {
 #[cfg(test)]
 mod tests {
     use super::CliError;
+    use crate::config::{Sources, load};
 
-    /// The texts of `Configuration` are pinned in `tests/it/config_messages.rs`.
+    /// The texts of each [`ConfigErrors`](crate::config::ConfigErrors) are pinned in
+    /// `tests/it/config_messages.rs`.
     #[test]
     fn each_error_has_its_text_and_exit_code() {
         let reason = || "<reason>".to_owned();
+        let configuration = load(&Sources::with_environment(None, [])).unwrap_err();
         let errors = [
+            CliError::Configuration(configuration),
             CliError::Failed(reason()),
             CliError::Denied,
             CliError::UnusableConfig(reason()),

@@ -319,8 +319,9 @@ mod tests {
     use std::time::Duration;
 
     use reqwest::Url;
+    use tokio::net::TcpListener;
 
-    use super::{EgressPolicy, ProviderHttp};
+    use super::{EgressPolicy, ProviderHttp, ProviderHttpError};
 
     fn http_client(issuer: &str, hosts: &[&str]) -> ProviderHttp {
         let policy = EgressPolicy {
@@ -343,7 +344,7 @@ mod tests {
         ] {
             assert!(out.validate_endpoint("x", good).is_ok(), "{good}");
         }
-        for bad in [
+        let errors = [
             "https://evil.example/x",
             "https://id.example.com.evil.example/x",
             "https://id.example.com:8443/x",
@@ -354,12 +355,28 @@ mod tests {
             "file:///etc/passwd",
             "id.example.com",
             "",
-        ] {
-            let error = out
-                .validate_endpoint("jwks_uri", bad)
-                .unwrap_err()
-                .to_string();
-            assert!(error.starts_with("its `jwks_uri` "), "{error}");
+        ]
+        .map(|bad| {
+            let error = out.validate_endpoint("jwks_uri", bad).unwrap_err();
+            assert!(matches!(error, ProviderHttpError::EgressDenied(_)), "{bad}");
+            error.to_string()
+        });
+        insta::assert_snapshot!(errors.join("\n"));
+    }
+
+    #[tokio::test]
+    async fn failed_exchanges_say_what_is_wrong() {
+        let unused = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = unused.local_addr().unwrap();
+        drop(unused);
+        let mut errors = vec![ProviderHttpError::ResponseTooLarge(65_536)];
+        for networks in [Vec::new(), vec!["127.0.0.0/8".parse().unwrap()]] {
+            let mut http = http_client("https://id.example.com", &[]);
+            http.policy.allowed_networks = networks;
+            let url = Url::parse(&format!("http://{address}/")).unwrap();
+            errors.push(http.get(&url, 1).await.unwrap_err());
         }
+        let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        insta::assert_snapshot!(lines.join("\n"));
     }
 }

@@ -133,7 +133,7 @@ pub(super) fn parse_input_response(
         None => None,
         Some(raw) => Some(json_string(raw).ok_or_else(|| {
             ProtocolError::InvalidParams(
-                "`requestState` must be the string that was sent".to_owned(),
+                "`requestState` must be the string that the server sent".to_owned(),
             )
         })?),
     };
@@ -174,7 +174,7 @@ pub fn cancelled_notification(id: ElicitationId) -> Bytes {
     let notification = json!({
         "jsonrpc": "2.0",
         "method": "notifications/cancelled",
-        "params": { "requestId": id.to_string(), "reason": "the question is not open any more" },
+        "params": { "requestId": id.to_string(), "reason": "the request is no longer pending" },
     });
     notification.to_string().into()
 }
@@ -397,7 +397,7 @@ mod tests {
     fn elicitation_request_and_its_cancellation_are_encoded() {
         let id = ElicitationId::new(7);
         insta::assert_snapshot!(String::from_utf8_lossy(&create_request(id, "May I \"do\" it?")), @r#"{"jsonrpc":"2.0","id":"gp-00000000000000000000000000000007","method":"elicitation/create","params":{"message":"May I \"do\" it?","requestedSchema":{"type":"object","properties":{"approve":{"type":"boolean","title":"Approve","description":"Whether this may be done as it is described."}},"required":["approve"]}}}"#);
-        insta::assert_snapshot!(String::from_utf8_lossy(&cancelled_notification(id)), @r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":"gp-00000000000000000000000000000007","reason":"the question is not open any more"}}"#);
+        insta::assert_snapshot!(String::from_utf8_lossy(&cancelled_notification(id)), @r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":"gp-00000000000000000000000000000007","reason":"the request is no longer pending"}}"#);
     }
 
     #[test]

@@ -40,7 +40,7 @@ impl McpHeaders {
             };
             if values.any(|other| other != first) {
                 return Err(ProtocolError::HeaderMismatch(format!(
-                    "`{name}` has several values"
+                    "`{name}` has several different values"
                 )));
             }
             header_text(first).map(Some).ok_or_else(|| {

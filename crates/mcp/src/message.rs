@@ -67,7 +67,7 @@ impl<'a> Body<'a> {
                 0 => Err(ProtocolError::InvalidBatch("the batch is empty")),
                 1..=MAX_BATCH => Ok(Self::Batch(Batch(messages))),
                 _ => Err(ProtocolError::InvalidBatch(
-                    "the batch is too long, at most 20 messages",
+                    "the batch is too long; send at most 20 messages",
                 )),
             };
         }
@@ -124,7 +124,7 @@ fn parse_envelope(body: &[u8]) -> Result<Envelope<'_>, ProtocolError> {
     if !body.trim_ascii_start().starts_with(b"{") {
         return Err(
             match serde_json::from_slice::<serde::de::IgnoredAny>(body) {
-                Ok(_) => ProtocolError::InvalidRequest("a message is an object".to_owned()),
+                Ok(_) => ProtocolError::InvalidRequest("a message must be an object".to_owned()),
                 Err(error) => ProtocolError::ParseError(error),
             },
         );

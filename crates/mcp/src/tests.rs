@@ -1,6 +1,7 @@
+use http::{HeaderMap, HeaderValue};
 use serde_json::{Value, json};
 
-use super::{Body, Inbound, McpHeaders, ProtocolError, Transport};
+use super::{Body, Inbound, McpHeaders, Params, ProtocolError, Transport, handshake};
 
 const CLAIM: &str = "io.modelcontextprotocol/protocolVersion";
 const CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
@@ -39,7 +40,7 @@ fn stateless(method: &str, version: &str) -> Value {
            "params": {"_meta": {CLAIM: version, CAPABILITIES: {}}}})
 }
 
-fn handshake(method: &str) -> Value {
+fn handshake_request(method: &str) -> Value {
     json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": {}})
 }
 
@@ -96,36 +97,39 @@ fn body_decides_the_era_and_headers_must_match() {
     );
     assert_eq!(
         classify(
-            &handshake("tools/list"),
+            &handshake_request("tools/list"),
             &http(modern, Some("tools/list"), None)
         ),
         "-32602"
     );
     assert_eq!(
         classify(
-            &handshake("tools/list"),
+            &handshake_request("tools/list"),
             &http(Some("2027-01-01"), None, None)
         ),
         "-32602"
     );
     assert_eq!(
-        classify(&handshake("tools/list"), &http(Some("garbage"), None, None)),
+        classify(
+            &handshake_request("tools/list"),
+            &http(Some("garbage"), None, None)
+        ),
         "-32022"
     );
     assert_eq!(
         classify(
-            &handshake("tools/list"),
+            &handshake_request("tools/list"),
             &http(Some("2025-06-18"), None, None)
         ),
         "2025-06-18 tools/list"
     );
     assert_eq!(
-        classify(&handshake("tools/list"), &http(None, None, None)),
+        classify(&handshake_request("tools/list"), &http(None, None, None)),
         "2025-03-26 tools/list"
     );
     assert_eq!(
         classify(
-            &handshake("initialize"),
+            &handshake_request("initialize"),
             &http(None, Some("initialize"), None)
         ),
         "2025-11-25 initialize"
@@ -151,11 +155,14 @@ fn methods_are_limited_to_their_era() {
         assert_eq!(modern(gone), "-32601", "{gone}");
     }
     assert_eq!(
-        classify(&handshake("server/discover"), &http(None, None, None)),
+        classify(
+            &handshake_request("server/discover"),
+            &http(None, None, None)
+        ),
         "-32601"
     );
     assert_eq!(
-        classify(&handshake("ping"), &http(None, None, None)),
+        classify(&handshake_request("ping"), &http(None, None, None)),
         "2025-03-26 ping"
     );
 }
@@ -248,7 +255,7 @@ fn invalid_requests_and_invalid_json_have_different_codes() {
 
 #[test]
 fn batches_are_accepted_only_in_2025_03_26() {
-    let two = json!([handshake("ping"), handshake("tools/list")]);
+    let two = json!([handshake_request("ping"), handshake_request("tools/list")]);
     assert_eq!(classify(&two, &http(None, None, None)), "batch of 2");
     assert_eq!(
         classify(&two, &http(Some("2025-03-26"), None, None)),
@@ -263,7 +270,10 @@ fn batches_are_accepted_only_in_2025_03_26() {
         "-32600"
     );
     assert_eq!(
-        classify(&json!([handshake("initialize")]), &http(None, None, None)),
+        classify(
+            &json!([handshake_request("initialize")]),
+            &http(None, None, None)
+        ),
         "-32600"
     );
     assert_eq!(
@@ -274,7 +284,113 @@ fn batches_are_accepted_only_in_2025_03_26() {
         "-32600"
     );
     assert_eq!(
-        classify(&json!(vec![handshake("ping"); 21]), &http(None, None, None)),
+        classify(
+            &json!(vec![handshake_request("ping"); 21]),
+            &http(None, None, None)
+        ),
         "-32600"
     );
+}
+
+/// Every text of a [`ProtocolError`], with its code.
+#[test]
+fn protocol_errors_say_what_is_wrong() {
+    let plain = http(None, None, None);
+    let in_batches = http(Some("2025-06-18"), None, None);
+    let modern = |method, name| http(Some("2026-07-28"), method, name);
+    let list = modern(Some("tools/list"), None);
+    let ping = || handshake_request("ping");
+    let with_meta = |meta: Value| json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {"_meta": meta}});
+    let call = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params":
+        {"name": "read_records", "_meta": {CLAIM: "2026-07-28", CAPABILITIES: {}}}});
+    let bodies = [
+        (json!([]), &plain),
+        (json!(vec![ping(); 21]), &plain),
+        (json!([ping()]), &in_batches),
+        (json!([stateless("tools/list", "2026-07-28")]), &plain),
+        (json!([handshake_request("initialize")]), &plain),
+        (json!(7), &plain),
+        (json!({"jsonrpc": "1.0", "id": 1, "method": "ping"}), &plain),
+        (json!({"jsonrpc": "2.0", "id": 1}), &plain),
+        (json!({"jsonrpc": "2.0", "id": 1, "method": 7}), &plain),
+        (
+            json!({"jsonrpc": "2.0", "id": 1.5, "method": "ping"}),
+            &plain,
+        ),
+        (
+            json!({"jsonrpc": "2.0", "id": {}, "method": "ping"}),
+            &plain,
+        ),
+        (
+            json!({"jsonrpc": "2.0", "id": 1, "method": "ping", "params": [1]}),
+            &plain,
+        ),
+        (handshake_request("nope"), &plain),
+        (with_meta(json!("x")), &list),
+        (with_meta(json!({CLAIM: 7})), &list),
+        (with_meta(json!({CLAIM: "2026-07-28"})), &list),
+        (handshake_request("tools/list"), &list),
+        (stateless("tools/list", "2026-07-28"), &plain),
+        (stateless("tools/list", "2026-07-28"), &in_batches),
+        (stateless("tools/list", "2026-07-28"), &modern(None, None)),
+        (
+            call.clone(),
+            &modern(Some("tools/call"), Some("count_records")),
+        ),
+        (call, &modern(Some("tools/call"), Some("=?base64?Z?="))),
+        (
+            stateless("tools/list", "1900-01-01"),
+            &http(Some("1900-01-01"), None, None),
+        ),
+    ];
+    let of_bodies = bodies.iter().map(|(body, transport)| {
+        let text = body.to_string();
+        let body = Body::parse(text.as_bytes());
+        let error = body.and_then(|body| match body {
+            Body::Single(envelope) => envelope.classify(transport).map(drop),
+            Body::Batch(batch) => batch.messages(transport).map(drop),
+        });
+        error.unwrap_err()
+    });
+
+    let several = |name: &'static str, values: [&'static str; 2]| {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
+        }
+        McpHeaders::from_headers(&headers).unwrap_err()
+    };
+    let of_headers = [
+        several("mcp-name", ["a", "b"]),
+        several("mcp-name", ["é", "é"]),
+        several("mcp-protocol-version", ["é", "é"]),
+    ];
+
+    let of_params = [
+        r"{}",
+        r#"{"name": "a", "name": "b"}"#,
+        r#"{"cursor": 7}"#,
+        r#"{"requestState": 7}"#,
+        r#"{"requestState": "s", "inputResponses": 7}"#,
+        r#"{"requestState": "s", "inputResponses": {"approval": 7}}"#,
+    ]
+    .map(|text| {
+        let params = Params::parse(Some(serde_json::from_str(text).unwrap()));
+        let error = params.and_then(|params| {
+            params.cursor()?;
+            params.input_response()?;
+            params.tool_name().map(drop)
+        });
+        error.unwrap_err()
+    });
+    let of_initialize = handshake::initialize(&Params::default(), "", "").unwrap_err();
+
+    let errors = of_bodies
+        .chain(of_headers)
+        .chain(of_params)
+        .chain([of_initialize]);
+    let lines: Vec<String> = errors
+        .map(|error| format!("{} {error}", error.code()))
+        .collect();
+    insta::assert_snapshot!(lines.join("\n"));
 }

@@ -4,7 +4,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, crypto, jwk::Jwk};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{ClientKey, InvalidClientKey};
+use super::{AssertionSigningError, ClientKey, InvalidClientKey};
 
 const RSA_PKCS1: &str = include_str!("../../../../tests/fixtures/identity/rsa_pkcs1.pem");
 const RSA_PKCS8: &str = include_str!("../../../../tests/fixtures/identity/rsa_pkcs8.pem");
@@ -274,4 +274,12 @@ proptest! {
     ) {
         prop_assert!(read(&text).is_err());
     }
+}
+
+#[test]
+fn signing_errors_say_what_is_wrong() {
+    let key = jsonwebtoken::errors::ErrorKind::InvalidKeyFormat.into();
+    insta::assert_snapshot!(AssertionSigningError::Key(key), @"the client assertion could not be signed");
+    let randomness = getrandom::Error::UNSUPPORTED;
+    insta::assert_snapshot!(AssertionSigningError::Randomness(randomness), @"the client assertion could not be created because the operating system provides no randomness");
 }
