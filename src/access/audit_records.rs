@@ -20,13 +20,18 @@ impl OdooSession<'_> {
             OperationError::AuditUnavailable(_)
             | OperationError::Call(_)
             | OperationError::Elicitation(_)
+            | OperationError::IdempotencyKeyReused
             | OperationError::InvalidArgument(_)
             | OperationError::InvalidContext(_)
             | OperationError::InvalidRequestState
             | OperationError::NoEntropy(_)
+            | OperationError::NothingToUndo(_)
+            | OperationError::OutcomePending(_)
+            | OperationError::OutcomeUnclear(_)
             | OperationError::OutcomeUnknown { .. }
             | OperationError::PartiallyApplied { .. }
             | OperationError::StoreUnavailable(_)
+            | OperationError::UndoConflict(_)
             | OperationError::UnreadableResponse(_)
             | OperationError::WriteRejected { .. } => return,
         };

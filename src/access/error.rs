@@ -31,6 +31,11 @@ pub enum OperationError {
     /// The policy forbids the operation. It was not sent.
     #[error(transparent)]
     Forbidden(#[from] Forbidden),
+    /// The idempotency key was used for another call. Nothing was sent.
+    #[error(
+        "this `idempotency_key` was used for another call or with other arguments. Nothing was changed. Use a new key for a new change; repeat a key only with the same arguments"
+    )]
+    IdempotencyKeyReused,
     /// An argument does not fit the model's fields. Nothing was changed.
     #[error("{0}")]
     InvalidArgument(String),
@@ -51,6 +56,17 @@ pub enum OperationError {
     /// The write was not approved. Nothing was changed.
     #[error("{0}")]
     NotApproved(String),
+    /// The change is undone already, or had no effect. Nothing was changed.
+    #[error("{0}")]
+    NothingToUndo(String),
+    /// The outcome of an earlier attempt at this change is not known yet. Nothing
+    /// was sent now.
+    #[error("{0}")]
+    OutcomePending(String),
+    /// The outcome of an earlier attempt at this change cannot be determined.
+    /// Nothing was sent now.
+    #[error("{0}")]
+    OutcomeUnclear(String),
     /// A write was sent, and its response was lost.
     #[error("{error}; {how}")]
     OutcomeUnknown {
@@ -61,7 +77,9 @@ pub enum OperationError {
         how: String,
     },
     /// Some calls of a write were done, and a later one failed.
-    #[error("{done} of {of} steps were done, the others were not: {why}")]
+    #[error(
+        "{done} of {of} steps were done and stay so. The next one failed, and what follows is about it alone: {why}"
+    )]
     PartiallyApplied {
         /// The number of calls done.
         done: usize,
@@ -77,6 +95,10 @@ pub enum OperationError {
     /// The state store is unavailable or full. Nothing was sent.
     #[error(transparent)]
     StoreUnavailable(Arc<StoreError>),
+    /// The records were changed since the change that was to be undone. Nothing was
+    /// changed.
+    #[error("{0}")]
+    UndoConflict(String),
     /// The instance does not have the caller's credential. Nothing was sent.
     #[error(
         "the Odoo user that your calls should act as is not configured for this Odoo instance. Nothing was sent. Retrying will not help; tell the administrator"
@@ -191,13 +213,18 @@ impl OperationError {
             Self::AuditUnavailable(_)
             | Self::Elicitation(_)
             | Self::Forbidden(_)
+            | Self::IdempotencyKeyReused
             | Self::InvalidArgument(_)
             | Self::InvalidContext(_)
             | Self::InvalidRequestState
             | Self::NoEntropy(_)
             | Self::NotApproved(_)
+            | Self::NothingToUndo(_)
+            | Self::OutcomePending(_)
+            | Self::OutcomeUnclear(_)
             | Self::ReadOnly(_)
             | Self::StoreUnavailable(_)
+            | Self::UndoConflict(_)
             | Self::UnknownCredential(_)
             | Self::UnreadableResponse(_)
             | Self::WriteRejected { .. } => false,
@@ -248,6 +275,7 @@ mod tests {
         let call = || Arc::new(CallError::Fault(OdooError::UnknownModel));
         let no_entropy = || OperationError::from(getrandom::Error::UNSUPPORTED);
         let errors = [
+            OperationError::IdempotencyKeyReused,
             OperationError::InvalidRequestState,
             no_entropy(),
             OperationError::OutcomeUnknown {

@@ -292,7 +292,7 @@ pub(super) fn check_count(name: &str, given: usize, max: usize) -> Result<(), To
         return Ok(());
     }
     Err(ToolError::InvalidArguments(format!(
-        "invalid argument `{name}`: name 1 to {max}, not {given}"
+        "invalid argument `{name}`: give 1 to {max}, not {given}"
     )))
 }
 

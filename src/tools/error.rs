@@ -60,7 +60,12 @@ fn operation_error_kind(denied: &OperationError) -> &'static str {
         OperationError::NotApproved(_) => "unapproved",
         OperationError::Elicitation(unasked) => unasked.kind(),
         OperationError::AuditUnavailable(_) => "unaudited",
+        OperationError::IdempotencyKeyReused => "key_reused",
         OperationError::InvalidArgument(_) => "unfit",
+        OperationError::NothingToUndo(_) => "nothing_to_undo",
+        OperationError::OutcomePending(_) => "outcome_pending",
+        OperationError::OutcomeUnclear(_) => "outcome_unclear",
+        OperationError::UndoConflict(_) => "undo_conflict",
         OperationError::UnreadableResponse(_) => "unreadable",
         OperationError::StoreUnavailable(_) => "unremembered",
         OperationError::NoEntropy(_) => "no_randomness",
@@ -69,10 +74,14 @@ fn operation_error_kind(denied: &OperationError) -> &'static str {
 
 fn operation_error_source(denied: &OperationError) -> ErrorSource {
     match denied {
-        OperationError::InvalidContext(_)
+        OperationError::IdempotencyKeyReused
+        | OperationError::InvalidArgument(_)
+        | OperationError::InvalidContext(_)
         | OperationError::InvalidRequestState
         | OperationError::NotApproved(_)
-        | OperationError::InvalidArgument(_) => ErrorSource::Client,
+        | OperationError::NothingToUndo(_)
+        | OperationError::OutcomePending(_)
+        | OperationError::UndoConflict(_) => ErrorSource::Client,
         OperationError::Elicitation(unasked) => match **unasked {
             ElicitationError::TooManyPending
             | ElicitationError::PermissionsChanged
@@ -87,6 +96,7 @@ fn operation_error_source(denied: &OperationError) -> ErrorSource {
         | OperationError::Forbidden(_)
         | OperationError::ReadOnly(_) => ErrorSource::Policy,
         OperationError::Call(_)
+        | OperationError::OutcomeUnclear(_)
         | OperationError::OutcomeUnknown { .. }
         | OperationError::WriteRejected { .. }
         | OperationError::UnreadableResponse(_) => ErrorSource::Odoo,

@@ -163,7 +163,7 @@ pub fn validate_fields(
 ) -> Result<Vec<FieldName>, OperationError> {
     if requested.len() > MAX_FIELDS {
         return Err(OperationError::InvalidArgument(format!(
-            "invalid argument `fields`: name at most {MAX_FIELDS}, not {}; by default the most useful ones are shown",
+            "invalid argument `fields`: give at most {MAX_FIELDS}, not {}; by default the most useful ones are shown",
             requested.len()
         )));
     }
@@ -329,7 +329,7 @@ mod tests {
         assert!(error.ends_with("; and 495 more unknown fields"), "{error}");
         assert!(error.len() < 1_000, "{error}");
         let error = validate_fields(&schema(), &model, &numbered(501)).unwrap_err();
-        insta::assert_snapshot!(error, @"invalid argument `fields`: name at most 500, not 501; by default the most useful ones are shown");
+        insta::assert_snapshot!(error, @"invalid argument `fields`: give at most 500, not 501; by default the most useful ones are shown");
         assert!(
             validate_order(
                 &schema(),

@@ -128,6 +128,7 @@ pub(super) async fn recover(
         // Their texts would say that this call is refused.
         Err(
             error @ (OperationError::InvalidArgument(_)
+            | OperationError::NothingToUndo(_)
             | OperationError::Forbidden(_)
             | OperationError::InvalidContext(_)),
         ) => {
@@ -169,12 +170,12 @@ pub(super) async fn recover(
             if left.is_zero() {
                 return Ok(None);
             }
-            Err(OperationError::InvalidArgument(format!(
+            Err(OperationError::OutcomePending(format!(
                 "the response to the earlier call with this `idempotency_key` was lost. Odoo shows no trace of it yet but may still be working on it. Call again with the same key in {} s: the gateway then finds out whether it was done, or does it",
                 left.as_secs().max(1)
             )))
         }
-        RecoveredOutcome::Unclear(hint) => Err(OperationError::InvalidArgument(format!(
+        RecoveredOutcome::Unclear(hint) => Err(OperationError::OutcomeUnclear(format!(
             "the response to the earlier call with this `idempotency_key` was lost, and it is not certain whether it was done: {hint} Only if it was not done, call again with a new key."
         ))),
     }

@@ -4,8 +4,11 @@
 //! searches it for texts that no other test produces.
 
 use std::{
+    borrow::Cow,
     io,
     sync::{Mutex, MutexGuard, Once, PoisonError},
+    thread,
+    time::{Duration, Instant},
 };
 
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
@@ -58,6 +61,24 @@ pub(crate) fn lines_with(text: &str) -> Vec<String> {
         .filter(|line| line.contains(text))
         .map(str::to_owned)
         .collect()
+}
+
+/// The line of a served request, which is written after its response.
+pub(crate) fn of_request(id: &str) -> String {
+    let request = format!("request.id={id} ");
+    let until = Instant::now() + Duration::from_secs(60);
+    loop {
+        let found = lock_log()
+            .rsplit(|byte| *byte == b'\n')
+            .map(String::from_utf8_lossy)
+            .find(|line| line.contains("Served request") && line.contains(&request))
+            .map(Cow::into_owned);
+        if let Some(line) = found {
+            return line;
+        }
+        assert!(Instant::now() < until, "no line of the request {id}");
+        thread::sleep(Duration::from_millis(1));
+    }
 }
 
 fn lock_log() -> MutexGuard<'static, Vec<u8>> {

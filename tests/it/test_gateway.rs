@@ -77,6 +77,15 @@ impl TestResponse {
         (text.to_owned(), result["isError"] == json!(true))
     }
 
+    /// The kind of the error, as the log and the metrics name it.
+    pub(crate) fn error_kind(&self) -> String {
+        let line = log::of_request(&self.header("x-request-id").unwrap());
+        let (_, kind) = line
+            .split_once("refusal.kind=\"")
+            .unwrap_or_else(|| panic!("no error in {line}"));
+        kind.split('"').next().unwrap().to_owned()
+    }
+
     pub(crate) fn header(&self, name: &str) -> Option<String> {
         self.head.lines().find_map(|line| {
             let (key, value) = line.split_once(':')?;
@@ -284,6 +293,15 @@ impl TestGateway {
             &["Content-Type: application/json"],
             &message.to_string(),
         )
+    }
+
+    /// Makes a call that must fail with an error of this kind; returns its text.
+    pub(crate) fn call_fails(&self, tool: &str, arguments: &Value, kind: &str) -> String {
+        let response = self.post(&tool_call(tool, arguments));
+        let (text, failed) = response.tool_result();
+        assert!(failed, "{tool} {arguments}: {text}");
+        assert_eq!(response.error_kind(), kind, "{tool} {arguments}: {text}");
+        text
     }
 
     /// Calls a tool.

@@ -68,7 +68,7 @@ impl WriteTool for Arguments {
     fn into_operation(mut self) -> Result<Self, ToolError> {
         if self.ids.len() > MAX_RECORDS {
             return Err(ToolError::InvalidArguments(format!(
-                "invalid argument `ids`: name at most {MAX_RECORDS}, not {}",
+                "invalid argument `ids`: give at most {MAX_RECORDS}, not {}",
                 self.ids.len()
             )));
         }
@@ -193,7 +193,7 @@ impl WriteOperation for Arguments {
         }
         let unchanged = ids.iter().all(|id| !has_changed(*id) && !ours(*id));
         let mut hint = format!(
-            "their current state:\n{}\n",
+            "the records are now:\n{}\n",
             render_states(&schema, ids, None, &now)
         );
         if unchanged && !ids.is_empty() {

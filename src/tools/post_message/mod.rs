@@ -219,7 +219,7 @@ impl Arguments {
             ))
         } else if self.partner_ids.len() > MAX_PARTNERS {
             invalid(format!(
-                "invalid argument `partner_ids`: name at most {MAX_PARTNERS}, not {}",
+                "invalid argument `partner_ids`: give at most {MAX_PARTNERS}, not {}",
                 self.partner_ids.len()
             ))
         } else {

@@ -101,8 +101,8 @@ impl IdempotencyKey {
     /// in progress.
     ///
     /// # Errors
-    /// [`OperationError::InvalidArgument`] if the key was used for another call,
-    /// or that call is still in progress.
+    /// [`OperationError::IdempotencyKeyReused`];
+    /// [`OperationError::OutcomePending`] if the earlier call is still in progress.
     pub(crate) async fn prior_attempt(&self) -> Result<PriorAttempt, OperationError> {
         let Some(key) = &self.store_key else {
             return Ok(PriorAttempt::None);
@@ -115,9 +115,7 @@ impl IdempotencyKey {
             };
             let entry: IdempotencyEntry = serde_json::from_slice(&stored)?;
             if entry.digest != self.digest {
-                return Err(OperationError::InvalidArgument(
-                    "this `idempotency_key` was used for another call or with other arguments. Nothing was changed. Use a new key for a new change; repeat a key only with the same arguments".to_owned(),
-                ));
+                return Err(OperationError::IdempotencyKeyReused);
             }
             if let Some(done) = entry.done {
                 return Ok(PriorAttempt::Done(done));
@@ -132,7 +130,7 @@ impl IdempotencyKey {
                 }));
             }
             if tokio::time::Instant::now() >= deadline {
-                return Err(OperationError::InvalidArgument(
+                return Err(OperationError::OutcomePending(
                     "another call with this `idempotency_key` is in progress. Call again with the same key in 10 s to get its result".to_owned(),
                 ));
             }

@@ -116,8 +116,13 @@ fn unclear_outcome(model: &ModelName, visible: &[RecordId], created: usize) -> R
     if hidden > 0 {
         parts.push(format!("{hidden} that you may not see"));
     }
+    let look = if visible.is_empty() {
+        "Ask the user to check in Odoo."
+    } else {
+        "Read them."
+    };
     RecoveredOutcome::Unclear(format!(
-        "the same Odoo user has created these records of `{model}` since: {}. Read them.",
+        "the same Odoo user has created these records of `{model}` since: {}. {look}",
         parts.join(", and ")
     ))
 }

@@ -42,7 +42,7 @@ pub(super) async fn read_tracked(
 /// Allows only records that are as the change left them.
 ///
 /// # Errors
-/// [`OperationError::InvalidArgument`] names what differs.
+/// [`OperationError::UndoConflict`] names what differs.
 pub(super) fn check_unchanged(
     entry: &UndoEntry,
     (schema, now): (&Schema, &RecordSnapshot),
@@ -86,7 +86,7 @@ pub(super) fn check_unchanged(
         Some(_) => "have changed since the change was made",
         None => "are not as the change was to leave them",
     };
-    Err(OperationError::InvalidArgument(format!(
+    Err(OperationError::UndoConflict(format!(
         "nothing was undone, because these records {what} (at {:.0}):\n{}\nUndo later changes first, if they were made here. Otherwise retrying will not help: show the user the records as they are, and change what they want with the other tools",
         entry.at,
         lines.join("\n")

@@ -36,7 +36,7 @@ pub(super) async fn plan(
         .map(|id| (*id, current_state(entry, &schema, *id, (&now, &lists))))
         .partition(|(_, state)| *state == CurrentState::Missing);
     if existing.is_empty() {
-        return Err(OperationError::InvalidArgument(
+        return Err(OperationError::NothingToUndo(
             "there is nothing to undo: the records that were created do not exist any more, or cannot be seen by you. Nothing was changed".to_owned(),
         ));
     }
@@ -111,7 +111,7 @@ fn check_not_written(
     if written.is_empty() {
         return Ok(());
     }
-    Err(OperationError::InvalidArgument(format!(
+    Err(OperationError::UndoConflict(format!(
         "nothing was undone: it is not known how these records were left, because the response was lost, and they were written since: {}. Retrying will not help: show the user, and delete what they want with delete_records",
         id_list(&written)
     )))
@@ -183,7 +183,7 @@ async fn check_nothing_added(
     if added.is_empty() {
         return Ok(());
     }
-    Err(OperationError::InvalidArgument(format!(
+    Err(OperationError::UndoConflict(format!(
         "nothing was undone, because these were added to the records since and would be deleted with them:\n{}\nUndo that first, if it was made here. Otherwise retrying will not help: show the user, and delete what they want with delete_records",
         added.join("\n")
     )))

@@ -179,7 +179,7 @@ async fn recreation(
     let existing = RecordSnapshot::read(access, (&entry.model, &entry.ids), &[], &context).await?;
     let ids = existing.missing(&entry.ids);
     if ids.is_empty() {
-        return Err(OperationError::InvalidArgument(
+        return Err(OperationError::NothingToUndo(
             "there is nothing to undo: the records exist, so they were not deleted. Nothing was changed".to_owned(),
         ));
     }

@@ -121,7 +121,7 @@ pub(in super::super) async fn reserve_undo(
     if stored.compare_and_replace(&entry).await? {
         return Ok(());
     }
-    Err(OperationError::InvalidArgument(
+    Err(OperationError::OutcomePending(
         "another call is undoing this change. Nothing was done now; call again in 10 s to get its result".to_owned(),
     ))
 }
@@ -183,12 +183,12 @@ async fn check_not_undone(
     match probe(access, stored, None, &baseline).await? {
         RecoveredOutcome::Done(_) => Err(already_undone_error(used)),
         RecoveredOutcome::NotDone | RecoveredOutcome::Unclear(_) if left > 0 => {
-            Err(OperationError::InvalidArgument(format!(
+            Err(OperationError::OutcomePending(format!(
                 "another call is undoing this change, or its response was lost. Nothing was done now; call again in {left} s: the gateway then finds out whether it was done"
             )))
         }
         RecoveredOutcome::Unclear(hint) if stored.entry.kind == UndoKind::Delete => {
-            Err(OperationError::InvalidArgument(format!(
+            Err(OperationError::OutcomeUnclear(format!(
                 "an undo of this change began at {:.0}, and it is not certain whether it was done. Nothing was done now. {hint} Only if the records do not exist, create them with create_records",
                 used.at
             )))
@@ -217,7 +217,7 @@ fn already_undone_error(used: &UndoAttempt) -> OperationError {
         Some(id) => format!("; to redo it, call undo_change with `change`: \"{id}\""),
         None => String::new(),
     };
-    OperationError::InvalidArgument(format!(
+    OperationError::NothingToUndo(format!(
         "this change was undone at {:.0}. Nothing was done now{redo}",
         used.at
     ))

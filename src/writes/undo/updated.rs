@@ -83,7 +83,7 @@ pub(super) async fn plan(
             "the records have what they had before, as far as that is stored and may be written"
         };
         let text = format!("there is nothing to undo: {why}. Nothing was changed");
-        return Err(OperationError::InvalidArgument(with_notes(text, &notes)));
+        return Err(OperationError::NothingToUndo(with_notes(text, &notes)));
     }
     if !now.ids_in_state(&CurrentState::MatchesRequest).is_empty() {
         notes.push(

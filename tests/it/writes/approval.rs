@@ -6,7 +6,8 @@ use odoo_sim::{ADMIN_KEY, FaultPoint};
 use serde_json::{Value, json};
 
 use super::{
-    ALL, answered, assert_unchanged, confirm_id, created_ids, refused, stage, with_confirm,
+    ALL, answered, assert_unchanged, confirm_id, created_ids, refused, refused_as, stage,
+    with_confirm,
 };
 use crate::test_gateway::TestGateway;
 
@@ -67,8 +68,8 @@ fn confirmation_is_valid_once_for_the_call_that_was_previewed() {
     }
     assert_unchanged(&stage, &before, "foreign confirmations");
     answered(&stage, "update_records", &with_confirm(&update, &id));
-    let text = refused(&stage, "update_records", &with_confirm(&update, &id));
-    assert!(text.contains("was used before"), "{text}");
+    let again = with_confirm(&update, &id);
+    insta::assert_snapshot!(refused_as(&stage, "update_records", &again, "unapproved"));
 }
 
 #[test]
@@ -130,8 +131,8 @@ fn model_cannot_confirm_when_human_approval_is_required() {
             &[("GATEPOST_INSTANCES__DEMO__APPROVAL", "human")],
         );
         let update = json!({"model": "crm.lead", "ids": [1], "values": {"expected_revenue": 5}});
-        let text = refused(&stage, "update_records", &update);
-        assert!(text.contains("a person must approve"), "{text}");
+        let text = refused_as(&stage, "update_records", &update, "unapproved");
+        insta::allow_duplicates!(insta::assert_snapshot!(text));
         // Nor with a token that would be sufficient elsewhere.
         let elsewhere = confirming();
         let id = confirm_id(&answered(&elsewhere, "update_records", &update));
@@ -303,16 +304,14 @@ fn approval_stays_valid_when_nothing_was_changed() {
     // Odoo rejected it, or rolled everything back: the person's approval remains
     // valid.
     stage.fake_odoo.inject_conflict("crm.lead/write");
-    let text = refused(&stage, "update_records", &confirmed);
-    assert!(text.contains("retry in a few seconds"), "{text}");
+    refused_as(&stage, "update_records", &confirmed, "odoo_conflict");
     stage
         .fake_odoo
         .inject_error("crm.lead/write", FaultPoint::BeforeCall);
     refused(&stage, "update_records", &confirmed);
     let done = answered(&stage, "update_records", &confirmed);
     assert!(done.starts_with("Updated 1 record"), "{done}");
-    let text = refused(&stage, "update_records", &confirmed);
-    assert!(text.contains("was used before"), "{text}");
+    refused_as(&stage, "update_records", &confirmed, "unapproved");
     // The approval of a write that may have run is used up.
     let update = json!({"model": "crm.lead", "ids": [1], "values": {"expected_revenue": 6}});
     let id = confirm_id(&answered(&stage, "update_records", &update));
@@ -321,8 +320,7 @@ fn approval_stays_valid_when_nothing_was_changed() {
         .fake_odoo
         .inject_disconnect("crm.lead/write", FaultPoint::BeforeCall);
     refused(&stage, "update_records", &confirmed);
-    let text = refused(&stage, "update_records", &confirmed);
-    assert!(text.contains("was used before"), "{text}");
+    refused_as(&stage, "update_records", &confirmed, "unapproved");
 }
 
 #[test]

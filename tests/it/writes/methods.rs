@@ -3,7 +3,9 @@
 use odoo_sim::{FaultPoint, SALES_KEY, Snapshot};
 use serde_json::{Value, json};
 
-use super::{answered, call_count, confirm_id, refused, stage, tool_names};
+use super::{
+    answered, call_count, confirm_id, refused, refused_as, stage, tool_names, without_times,
+};
 use crate::test_gateway::TestGateway;
 
 /// All operations, and some methods with and without rules for their arguments.
@@ -116,8 +118,7 @@ fn outcome_of_lost_method_call_is_found_from_the_records() {
     stage
         .fake_odoo
         .inject_disconnect("sale.order/action_confirm", FaultPoint::AfterCommit);
-    let (text, failed) = stage.call("call_method", &once);
-    assert!(failed && text.contains("may have run or not"), "{text}");
+    stage.call_fails("call_method", &once, "outcome_unknown");
     let text = answered(&stage, "call_method", &once);
     assert!(
         text.starts_with("The earlier call with this `idempotency_key`"),
@@ -136,14 +137,10 @@ fn method_that_never_ran_is_neither_reported_done_nor_repeated() {
     stage
         .fake_odoo
         .inject_disconnect("sale.order/action_confirm", FaultPoint::BeforeCall);
-    let (text, failed) = stage.call("call_method", &once);
-    assert!(failed && text.contains("may have run or not"), "{text}");
-    let text = refused(&stage, "call_method", &once);
+    stage.call_fails("call_method", &once, "outcome_unknown");
+    let text = refused_as(&stage, "call_method", &once, "outcome_unclear");
     assert!(text.contains("state: sent (Quotation Sent)"), "{text}");
-    assert!(
-        text.contains("This Odoo user has not written to them since"),
-        "{text}"
-    );
+    insta::assert_snapshot!(without_times(&text));
     assert_eq!(state(&stage, id), json!("sent"));
     assert_eq!(call_count(&stage, "sale.order/action_confirm"), 0);
 }
@@ -220,8 +217,7 @@ fn message_is_previewed_with_recipients_and_posted_once() {
         stage
             .fake_odoo
             .inject_disconnect("sale.order/message_post", FaultPoint::AfterCommit);
-        let (lost, failed) = stage.call("post_message", &call);
-        assert!(failed && lost.contains("may have run or not"), "{lost}");
+        stage.call_fails("post_message", &call, "outcome_unknown");
         let found = answered(&stage, "post_message", &call);
         assert!(found.starts_with("The earlier call"), "{found}");
         insta::assert_snapshot!(kind, preview.replace(&confirm_id(&preview), "ID"));
@@ -269,15 +265,14 @@ fn preview_names_every_record_argument_and_recipient() {
 fn invisible_message_and_unknown_recipients_are_rejected() {
     let stage = direct();
     let id = order_in_state(&stage.fake_odoo.snapshot(), "sale");
-    let text = refused(
+    refused_as(
         &stage,
         "post_message",
         &message_to(id, &json!({"body": "\u{200b} \n\u{2060}"})),
+        "arguments",
     );
-    assert!(text.contains("has no visible character"), "{text}");
     let unknown = message_to(id, &json!({"partner_ids": [1, 987_654]}));
-    let text = refused(&stage, "post_message", &unknown);
-    assert!(text.contains("`partner_ids` do not exist"), "{text}");
+    insta::assert_snapshot!(refused_as(&stage, "post_message", &unknown, "unfit"));
     assert_eq!(call_count(&stage, "sale.order/message_post"), 0);
 }
 
@@ -289,10 +284,8 @@ fn lost_message_that_was_never_posted_is_not_found() {
         .fake_odoo
         .inject_disconnect("sale.order/message_post", FaultPoint::BeforeCall);
     let call = message_to(id, &json!({"idempotency_key": "k"}));
-    let (text, failed) = stage.call("post_message", &call);
-    assert!(failed && text.contains("may have run or not"), "{text}");
-    let text = refused(&stage, "post_message", &call);
-    assert!(text.contains("no trace of it yet"), "{text}");
+    stage.call_fails("post_message", &call, "outcome_unknown");
+    refused_as(&stage, "post_message", &call, "outcome_pending");
 }
 
 #[test]

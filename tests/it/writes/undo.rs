@@ -6,12 +6,12 @@ use serde_json::{Map, Value, json};
 
 use super::{
     ALL, answered, approval::new_key_header, call_count, change_id, confirm_id, created_ids,
-    direct, refused, stage, undo_change, with_confirm,
+    direct, refused_as, stage, undo_change, with_confirm, without_times,
 };
 use crate::test_gateway::{TestGateway, tool_call};
 
-fn refused_undo(stage: &TestGateway, name: &str) -> String {
-    refused(stage, "undo_change", &json!({ "change": name }))
+fn refused_undo(stage: &TestGateway, name: &str, kind: &str) -> String {
+    refused_as(stage, "undo_change", &json!({ "change": name }), kind)
 }
 
 /// The differences from before, except write times and messages.
@@ -62,13 +62,8 @@ fn updates_are_undone_in_reverse_order_and_undo_can_be_undone() {
         &json!({"expected_revenue": 6, "active": false}),
     );
     let after = stage.fake_odoo.snapshot();
-    let text = refused_undo(&stage, &first);
-    assert!(
-        text.contains("`active` is false now; `expected_revenue` was left as 5 and is 6 now"),
-        "{text}"
-    );
-    assert!(text.contains("Undo later changes first"), "{text}");
-    assert!(!text.contains("[2]"), "{text}");
+    let text = refused_undo(&stage, &first, "undo_conflict");
+    insta::assert_snapshot!(without_times(&text));
     let text = undo_change(&stage, &second);
     assert!(text.starts_with("Undid the update of"), "{text}");
     assert_eq!(differences(&stage, &middle), Vec::<String>::new());
@@ -99,9 +94,9 @@ fn change_is_undone_once_and_names_the_redo() {
     let stage = direct();
     let name = update_records(&stage, "crm.lead", &[1], &json!({"priority": "3"}));
     let redo = change_id(&undo_change(&stage, &name));
-    let text = refused_undo(&stage, &name);
-    assert!(text.contains("was undone at"), "{text}");
+    let text = refused_undo(&stage, &name, "nothing_to_undo");
     assert_eq!(change_id(&text), redo);
+    insta::assert_snapshot!(without_times(&text));
 }
 
 #[test]
@@ -120,11 +115,9 @@ fn undo_with_key_is_executed_once() {
 #[test]
 fn unknown_and_invalid_change_ids_are_distinguished() {
     let stage = direct();
-    let text = refused_undo(&stage, "abcdefghijkm");
-    assert!(text.contains("no change `abcdefghijkm` is known"), "{text}");
+    insta::assert_snapshot!(refused_undo(&stage, "abcdefghijkm", "unfit"));
     for wrong in ["", "x", "abcdefghijk!", "abcdefghijkmn"] {
-        let text = refused_undo(&stage, wrong);
-        assert!(text.contains("not a change ID"), "{wrong}: {text}");
+        refused_undo(&stage, wrong, "arguments");
     }
 }
 
@@ -156,7 +149,7 @@ fn undo_of_create_is_refused_after_record_or_children_changed() {
     let created = change_id(&answered(&stage, "create_records", &create));
     let id = created_ids(&stage, &before, "res.partner")[0];
     let changed = update_records(&stage, "res.partner", &[id], &json!({"phone": "1"}));
-    let text = refused_undo(&stage, &created);
+    let text = refused_undo(&stage, &created, "undo_conflict");
     assert!(text.contains("`phone` is \"1\" now"), "{text}");
     undo_change(&stage, &changed);
     // Odoo's times are whole seconds.
@@ -165,7 +158,7 @@ fn undo_of_create_is_refused_after_record_or_children_changed() {
     ));
     let child = json!({"model": "res.partner", "values": [{"name": "Child", "parent_id": id}]});
     let added = change_id(&answered(&stage, "create_records", &child));
-    let text = refused_undo(&stage, &created);
+    let text = refused_undo(&stage, &created, "undo_conflict");
     assert!(text.contains("`child_ids`"), "{text}");
     undo_change(&stage, &added);
     undo_change(&stage, &created);
@@ -191,8 +184,7 @@ fn undo_of_create_is_refused_after_text_tag_child_or_message() {
     ] {
         let (created, id) = create("Worked on");
         let theirs = update_records(&stage, "res.partner", &[id], &values);
-        let text = refused_undo(&stage, &created);
-        assert!(text.contains("changed since the change was made"), "{text}");
+        refused_undo(&stage, &created, "undo_conflict");
         undo_change(&stage, &theirs);
         undo_change(&stage, &created);
     }
@@ -200,7 +192,7 @@ fn undo_of_create_is_refused_after_text_tag_child_or_message() {
     let (below, child) = create("Older");
     let (created, id) = create("Parent");
     let moved = update_records(&stage, "res.partner", &[child], &json!({"parent_id": id}));
-    let text = refused_undo(&stage, &created);
+    let text = refused_undo(&stage, &created, "undo_conflict");
     assert!(text.contains("`child_ids`"), "{text}");
     undo_change(&stage, &moved);
     undo_change(&stage, &created);
@@ -212,8 +204,8 @@ fn undo_of_create_is_refused_after_text_tag_child_or_message() {
     ));
     let post = json!({"model": "res.partner", "id": id, "body": "I called them"});
     answered(&stage, "post_message", &post);
-    let text = refused_undo(&stage, &created);
-    assert!(text.contains("in `message_ids`"), "{text}");
+    let text = refused_undo(&stage, &created, "undo_conflict");
+    insta::assert_snapshot!(without_times(&text));
 }
 
 #[test]
@@ -234,8 +226,8 @@ fn undo_of_recovered_create_is_refused_after_a_later_write() {
     update_records(&stage, "res.partner", &[id], &theirs);
     stage.fake_odoo.set_clock(None);
     let found = answered(&stage, "create_records", &create);
-    let text = refused_undo(&stage, &change_id(&found));
-    assert!(text.contains("they were written since"), "{text}");
+    let text = refused_undo(&stage, &change_id(&found), "undo_conflict");
+    insta::assert_snapshot!(text);
 }
 
 /// A draft order with two lines, and its id.
@@ -456,7 +448,7 @@ fn undo_is_refused_after_a_line_was_changed() {
         &json!({"order_line": [[1, line, {"product_uom_qty": 9}]]}),
     );
     update_records(&stage, "sale.order.line", &[line], &json!({"discount": 50}));
-    let text = refused_undo(&stage, &name);
+    let text = refused_undo(&stage, &name, "undo_conflict");
     assert!(text.contains("`order_line`"), "{text}");
 }
 
@@ -524,8 +516,8 @@ fn lost_update_can_be_undone_if_it_was_applied() {
         .inject_disconnect("crm.lead/write", FaultPoint::BeforeCall);
     let (text, failed) = stage.call("update_records", &change_it);
     assert!(failed, "{text}");
-    let text = refused_undo(&stage, &change_id(&text));
-    assert!(text.contains("most likely it was not done"), "{text}");
+    let text = refused_undo(&stage, &change_id(&text), "nothing_to_undo");
+    insta::assert_snapshot!(text);
 }
 
 #[test]
@@ -539,10 +531,8 @@ fn lost_undo_is_not_executed_twice() {
         .fake_odoo
         .inject_disconnect("sale.order/create", FaultPoint::AfterCommit);
     let arguments = json!({ "change": name });
-    let (text, failed) = stage.call("undo_change", &arguments);
-    assert!(failed && text.contains("may have run or not"), "{text}");
-    let text = refused_undo(&stage, &name);
-    assert!(text.contains("was undone at"), "{text}");
+    stage.call_fails("undo_change", &arguments, "outcome_unknown");
+    refused_undo(&stage, &name, "nothing_to_undo");
     assert_eq!(created_ids(&stage, &before, "sale.order").len(), 1);
 }
 
@@ -552,8 +542,7 @@ fn undo_refused_by_odoo_can_be_retried() {
     let before = stage.fake_odoo.snapshot();
     let name = update_records(&stage, "crm.lead", &[1], &json!({"priority": "3"}));
     stage.fake_odoo.inject_conflict("crm.lead/write");
-    let text = refused_undo(&stage, &name);
-    assert!(text.contains("nothing was changed, retry"), "{text}");
+    refused_undo(&stage, &name, "odoo_conflict");
     undo_change(&stage, &name);
     assert_eq!(differences(&stage, &before), Vec::<String>::new());
 }
@@ -573,7 +562,8 @@ fn failed_steps_of_undo_are_applied_by_next_call() {
     let other = std::sync::Arc::clone(&stage);
     let undoing = {
         let name = name.clone();
-        std::thread::spawn(move || other.call("undo_change", &json!({ "change": name })))
+        let undo = json!({ "change": name });
+        std::thread::spawn(move || other.call_fails("undo_change", &undo, "partly_done"))
     };
     tokio::runtime::Builder::new_current_thread()
         .build()
@@ -581,8 +571,7 @@ fn failed_steps_of_undo_are_applied_by_next_call() {
         .block_on(held.wait_until_reached());
     stage.fake_odoo.inject_conflict("crm.lead/write");
     held.release();
-    let (text, failed) = undoing.join().unwrap();
-    assert!(failed && text.contains("1 of 2 steps were done"), "{text}");
+    insta::assert_snapshot!(undoing.join().unwrap());
     undo_change(&stage, &name);
     assert_eq!(differences(&stage, &before), Vec::<String>::new());
 }
@@ -629,19 +618,18 @@ fn change_is_undone_only_by_the_caller_that_made_it() {
     let call = |who: &str, tool: &str, arguments: &Value| {
         let message = tool_call(tool, arguments).to_string();
         let headers = ["Content-Type: application/json", who];
-        stage
-            .request("POST", "/demo/mcp", &headers, &message)
-            .tool_result()
+        stage.request("POST", "/demo/mcp", &headers, &message)
     };
     let (text, _) = call(
         &mine,
         "update_records",
         &json!({"model": "crm.lead", "ids": [1], "values": {"priority": "3"}}),
-    );
+    )
+    .tool_result();
     let undo = json!({ "change": change_id(&text) });
-    let (text, failed) = call(&theirs, "undo_change", &undo);
-    assert!(failed && text.contains("is known"), "{text}");
-    let (text, failed) = call(&mine, "undo_change", &undo);
+    let refused = call(&theirs, "undo_change", &undo);
+    assert_eq!(refused.error_kind(), "unfit", "{}", refused.body);
+    let (text, failed) = call(&mine, "undo_change", &undo).tool_result();
     assert!(!failed, "{text}");
 }
 
@@ -691,9 +679,10 @@ proptest! {
             }
         }
         for name in names.into_iter().rev() {
-            let (text, failed) = stage.call("undo_change", &json!({ "change": name }));
+            let undo = tool_call("undo_change", &json!({ "change": name }));
+            let response = stage.post(&undo);
             // A write that changed nothing leaves nothing to undo.
-            prop_assert!(!failed || text.contains("nothing to undo"), "{}", text);
+            prop_assert!(!response.tool_result().1 || response.error_kind() == "nothing_to_undo");
         }
         prop_assert_eq!(differences(&stage, &before), Vec::<String>::new());
     }
