@@ -143,6 +143,7 @@ pub(super) fn change_key(access: &OdooSession<'_>, change_id: &str) -> StoreKey 
     let [issuer, kind, subject] = access.caller.identity();
     let instance = access.instance.name().as_str();
     StoreKey::undo(&[instance, issuer, kind, subject, change_id])
+        .owned_by(&access.caller.identity())
 }
 
 /// The entry of a change, if this caller made it in this instance.

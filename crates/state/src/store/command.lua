@@ -3,13 +3,16 @@
 -- the time by the clock of the store, and the size of all pinned entries.
 --
 -- KEYS: the entry; a hash with the clock and the sizes; a hash with the size of each
--- caller's entries; two sorted sets of entries by expiry: pinned, evictable.
+-- caller's entries; two sorted sets of entries by expiry: pinned, evictable; a hash with
+-- the size of each caller's evictable entries. A caller's own evictable entries are in a
+-- sorted set whose name is that of all of them and the caller.
 -- ARGV: the command, the expected value, the new value, its lifetime (ms), whether it is
 -- evictable (1 or 0), and the limit of the store in bytes.
 -- An entry is a 16-byte nonce, by which a repeated claim recognizes itself after its
 -- reply was lost, the 8 bytes of its caller, and the value.
 local entry, state, shares = KEYS[1], KEYS[2], KEYS[3]
-local classes = {{KEYS[4], 'pinned'}, {KEYS[5], 'evictable'}}
+local classes = {{KEYS[4], 'pinned', shares}, {KEYS[5], 'evictable', KEYS[6]}}
+local NOBODY = '\0\0\0\0\0\0\0\0'
 local command, expected, value = ARGV[1], ARGV[2], ARGV[3]
 local ttl, limit = tonumber(ARGV[4]), tonumber(ARGV[6])
 local class = classes[ARGV[5] == '1' and 2 or 1]
@@ -35,9 +38,9 @@ end
 local function account(of, caller, cost)
   size[of[2]] = math.max(0, size[of[2]] + cost)
   redis.call('HSET', state, of[2], whole(size[of[2]]))
-  if of == classes[1] and caller ~= '\0\0\0\0\0\0\0\0' then
-    if redis.call('HINCRBY', shares, caller, whole(cost)) <= 0 then
-      redis.call('HDEL', shares, caller)
+  if caller ~= NOBODY then
+    if redis.call('HINCRBY', of[3], caller, whole(cost)) <= 0 then
+      redis.call('HDEL', of[3], caller)
     end
   end
 end
@@ -47,9 +50,35 @@ local function forget(of, name)
   redis.call('ZREM', of[1], name)
   local length = redis.call('STRLEN', name)
   if length > 0 then
-    account(of, redis.call('GETRANGE', name, 16, 23), -(length - 24 + OVERHEAD))
+    local caller = redis.call('GETRANGE', name, 16, 23)
+    if of == classes[2] then
+      redis.call('ZREM', of[1] .. caller, name)
+    end
+    account(of, caller, -(length - 24 + OVERHEAD))
   end
   redis.call('DEL', name)
+end
+
+-- The first evictable entry of the caller who has the most, so that nobody can evict what
+-- others have. Entries of earlier versions have no caller in the hash.
+local function first_to_evict()
+  local all, most, caller = redis.call('HGETALL', KEYS[6]), 0, nil
+  for at = 1, #all, 2 do
+    if tonumber(all[at + 1]) > most then
+      most, caller = tonumber(all[at + 1]), all[at]
+    end
+  end
+  if caller then
+    local own = KEYS[5] .. caller
+    local first = redis.call('ZRANGE', own, 0, 0)[1]
+    if first then
+      -- Also if the entry itself is lost.
+      redis.call('ZREM', own, first)
+      return first
+    end
+    redis.call('HDEL', KEYS[6], caller)
+  end
+  return redis.call('ZRANGE', KEYS[5], 0, 0)[1]
 end
 
 local function reply(applied, old)
@@ -104,7 +133,7 @@ local pinned = size.pinned - (class == classes[1] and before or 0)
 if pinned + cost > limit then
   return reply(-1, false)
 end
-if class == classes[1] and before == 0 and caller ~= '\0\0\0\0\0\0\0\0' then
+if class == classes[1] and before == 0 and caller ~= NOBODY then
   local used = tonumber(redis.call('HGET', shares, caller)) or 0
   if used + cost > limit - pinned then
     return reply(-2, false)
@@ -112,7 +141,7 @@ if class == classes[1] and before == 0 and caller ~= '\0\0\0\0\0\0\0\0' then
 end
 forget(class, entry)
 while size.pinned + size.evictable + cost > limit do
-  local first = redis.call('ZRANGE', KEYS[5], 0, 0)[1]
+  local first = first_to_evict()
   if not first then
     break
   end
@@ -120,5 +149,8 @@ while size.pinned + size.evictable + cost > limit do
 end
 account(class, caller, cost)
 redis.call('ZADD', class[1], whole(clock + ttl), entry)
+if class == classes[2] and caller ~= NOBODY then
+  redis.call('ZADD', class[1] .. caller, whole(clock + ttl), entry)
+end
 redis.call('SET', entry, value)
 return reply(1, false)

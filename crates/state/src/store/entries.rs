@@ -28,6 +28,10 @@ const EXPIRY: TableDefinition<'_, &[u8], u64> = TableDefinition::new("ends");
 /// have it.
 const OWNERS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("owners");
 
+/// By caller, expiry time and key: the size of an evictable entry. Files of earlier versions
+/// do not have it.
+const EVICTABLE_OF: TableDefinition<'_, &[u8], u64> = TableDefinition::new("evictable_of");
+
 /// The clocks at the last write.
 const CLOCK: TableDefinition<'_, &str, u64> = TableDefinition::new("clock");
 
@@ -81,6 +85,7 @@ impl FileEntries {
         write.open_table(ENTRIES)?;
         write.open_table(EXPIRY)?;
         write.open_table(OWNERS)?;
+        write.open_table(EVICTABLE_OF)?;
         write.open_table(CLOCK)?;
         write.commit()?;
         Ok(())
@@ -213,6 +218,7 @@ struct WriteTables<'t> {
     entries: Table<'t, &'static [u8], &'static [u8]>,
     expiry: Table<'t, &'static [u8], u64>,
     owners: Table<'t, &'static [u8], &'static [u8]>,
+    evictable_of: Table<'t, &'static [u8], u64>,
     quota: Quota,
     now: u64,
 }
@@ -223,6 +229,7 @@ impl<'t> WriteTables<'t> {
             entries: write.open_table(ENTRIES)?,
             expiry: write.open_table(EXPIRY)?,
             owners: write.open_table(OWNERS)?,
+            evictable_of: write.open_table(EVICTABLE_OF)?,
             quota,
             now: time,
         })
@@ -250,11 +257,32 @@ impl<'t> WriteTables<'t> {
                     return Ok(Err(full));
                 }
                 self.delete(key, before)?;
-                while !self.quota.fits_now(wanted) && self.delete_first_expiring(true, u64::MAX)? {}
+                while !self.quota.fits_now(wanted) && self.evict()? {}
                 self.set(key, &value, self.now.saturating_add(millis(ttl)))?;
             }
         }
         Ok(Ok(at_time(reply, self.now, &self.quota)))
+    }
+
+    /// Evicts the first entry of the caller who has the most; returns whether there was
+    /// one to evict. Entries of earlier versions have no caller.
+    fn evict(&mut self) -> Result<bool, StoreFileError> {
+        let Some(StoreOwner(owner)) = self.quota.owner_to_evict() else {
+            return self.delete_first_expiring(true, u64::MAX);
+        };
+        let first = {
+            let mut rows = self.evictable_of.range::<&[u8]>(owner.as_slice()..)?;
+            let row = rows.next().transpose()?;
+            row.map(|(row, cost)| (row.value().to_vec(), cost.value()))
+        };
+        let own = first
+            .as_ref()
+            .and_then(|(row, cost)| Some((row.strip_prefix(&owner)?, *cost)));
+        let Some((end, cost)) = own else {
+            return self.delete_first_expiring(true, u64::MAX);
+        };
+        self.delete_row(&[&[1], end].concat(), cost)?;
+        Ok(true)
     }
 
     /// Deletes some expired entries.
@@ -286,11 +314,22 @@ impl<'t> WriteTables<'t> {
         if end.evictable != evictable || end.expires_at > by {
             return Ok(false);
         }
-        self.expiry.remove(row.as_slice())?;
-        self.entries.remove(end.key.as_slice())?;
-        let owner = self.forget_owner(&end.key)?;
-        self.quota.release(evictable, owner, cost);
+        self.delete_row(&row, cost)?;
         Ok(true)
+    }
+
+    /// Deletes the entry of a row of [`EXPIRY`].
+    fn delete_row(&mut self, row: &[u8], cost: u64) -> Result<(), StoreFileError> {
+        self.expiry.remove(row)?;
+        if let Some(end) = ExpiryRow::decode(row) {
+            self.entries.remove(end.key.as_slice())?;
+            let owner = self.forget_owner(&end.key)?;
+            if let (true, Some(owner)) = (end.evictable, owner) {
+                self.evictable_of.remove(owned_row(owner, row).as_slice())?;
+            }
+            self.quota.release(end.evictable, owner, cost);
+        }
+        Ok(())
     }
 
     fn set(&mut self, key: StoreKey, value: &[u8], at: u64) -> Result<(), StoreFileError> {
@@ -298,8 +337,12 @@ impl<'t> WriteTables<'t> {
         let entry = [at.to_be_bytes().as_slice(), value].concat();
         self.entries
             .insert(key.to_bytes().as_slice(), entry.as_slice())?;
-        self.expiry
-            .insert(ExpiryRow::encode(key, at).as_slice(), cost)?;
+        let row = ExpiryRow::encode(key, at);
+        self.expiry.insert(row.as_slice(), cost)?;
+        if let (true, Some(owner)) = (key.kind().is_evictable(), key.owner()) {
+            self.evictable_of
+                .insert(owned_row(owner, &row).as_slice(), cost)?;
+        }
         if let Some(StoreOwner(owner)) = &key.owner() {
             self.owners
                 .insert(key.to_bytes().as_slice(), owner.as_slice())?;
@@ -322,14 +365,10 @@ impl<'t> WriteTables<'t> {
         key: StoreKey,
         before: Option<(u64, usize)>,
     ) -> Result<(), StoreFileError> {
-        if let Some((at, size)) = before {
-            self.entries.remove(key.to_bytes().as_slice())?;
-            self.expiry.remove(ExpiryRow::encode(key, at).as_slice())?;
-            let owner = self.forget_owner(&key.to_bytes())?;
-            self.quota
-                .release(key.kind().is_evictable(), owner, entry_cost(size));
+        match before {
+            Some((at, size)) => self.delete_row(&ExpiryRow::encode(key, at), entry_cost(size)),
+            None => Ok(()),
         }
-        Ok(())
     }
 }
 
@@ -375,6 +414,11 @@ impl ExpiryRow {
             key: key.try_into().ok()?,
         })
     }
+}
+
+/// The row of [`EVICTABLE_OF`] for a row of [`EXPIRY`].
+fn owned_row(StoreOwner(owner): StoreOwner, row: &[u8]) -> Vec<u8> {
+    [&owner, row.get(1..).unwrap_or_default()].concat()
 }
 
 fn write_clock(

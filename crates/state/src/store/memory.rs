@@ -2,7 +2,7 @@
 
 use gatepost_base::sync::lock;
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, hash_map::Entry},
     sync::Mutex,
     time::Instant,
 };
@@ -12,7 +12,7 @@ use bytes::Bytes;
 use super::{
     command::{StoreCommand, StoreMutation, StoreReply},
     failure::StoreError,
-    key::StoreKey,
+    key::{StoreKey, StoreOwner},
     quota::{Quota, entry_cost},
     time::StoreTime,
 };
@@ -28,6 +28,8 @@ struct MemoryEntries {
     by_expiry: BTreeSet<(Instant, StoreKey)>,
     /// Entries that may be evicted.
     evictable: BTreeSet<(Instant, StoreKey)>,
+    /// The same by caller. Invariant: no empty sets.
+    evictable_of: HashMap<StoreOwner, BTreeSet<(Instant, StoreKey)>>,
     quota: Quota,
     /// When its clock showed [`CLOCK_AT_OPEN`].
     opened_at: Instant,
@@ -46,6 +48,7 @@ impl MemoryStore {
             by_key: HashMap::new(),
             by_expiry: BTreeSet::new(),
             evictable: BTreeSet::new(),
+            evictable_of: HashMap::new(),
             quota: Quota::new(max_bytes),
             opened_at: Instant::now(),
         }))
@@ -114,7 +117,10 @@ impl MemoryEntries {
         if self.quota.fits_now(wanted) {
             return None;
         }
-        self.evictable.first().map(|(_, key)| *key)
+        let owner = self.quota.owner_to_evict();
+        let own = owner.and_then(|owner| self.evictable_of.get(&owner));
+        let first = own.unwrap_or(&self.evictable).first();
+        first.map(|(_, key)| *key)
     }
 
     fn set(&mut self, key: StoreKey, entry: MemoryEntry) {
@@ -122,6 +128,10 @@ impl MemoryEntries {
         self.quota
             .reserve(key.kind().is_evictable(), key.owner(), cost);
         self.expiry_index(key).insert((entry.expires_at, key));
+        if let (true, Some(owner)) = (key.kind().is_evictable(), key.owner()) {
+            let own = self.evictable_of.entry(owner).or_default();
+            own.insert((entry.expires_at, key));
+        }
         self.by_key.insert(key, entry);
     }
 
@@ -131,6 +141,14 @@ impl MemoryEntries {
             self.quota
                 .release(key.kind().is_evictable(), key.owner(), cost);
             self.expiry_index(key).remove(&(entry.expires_at, key));
+            if let (true, Some(owner)) = (key.kind().is_evictable(), key.owner())
+                && let Entry::Occupied(mut own) = self.evictable_of.entry(owner)
+            {
+                own.get_mut().remove(&(entry.expires_at, key));
+                if own.get().is_empty() {
+                    own.remove();
+                }
+            }
         }
     }
 

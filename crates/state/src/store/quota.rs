@@ -29,6 +29,8 @@ pub(super) struct Quota {
     evictable: u64,
     /// The pinned entries of each caller. Invariant: no zeros.
     by_owner: HashMap<StoreOwner, u64>,
+    /// The evictable entries of each caller. Invariant: no zeros.
+    evictable_by_owner: HashMap<StoreOwner, u64>,
 }
 
 impl Quota {
@@ -38,6 +40,7 @@ impl Quota {
             pinned: 0,
             evictable: 0,
             by_owner: HashMap::new(),
+            evictable_by_owner: HashMap::new(),
         }
     }
 
@@ -74,6 +77,16 @@ impl Quota {
         used.saturating_add(wanted) <= self.max_bytes
     }
 
+    /// The caller with the most evictable entries, who loses the first of them when room is
+    /// needed: so no caller can evict what others have, as long as it has more itself.
+    ///
+    /// Linear in the number of callers with such entries.
+    pub(super) fn owner_to_evict(&self) -> Option<StoreOwner> {
+        let all = self.evictable_by_owner.iter();
+        all.max_by_key(|(owner, size)| (**size, **owner))
+            .map(|(owner, _)| *owner)
+    }
+
     /// The size of the entries that stay until they expire.
     pub(super) fn pinned(&self) -> u64 {
         self.pinned
@@ -88,16 +101,17 @@ impl Quota {
     }
 
     fn update(&mut self, evictable: bool, owner: Option<StoreOwner>, change: impl Fn(u64) -> u64) {
-        if evictable {
-            self.evictable = change(self.evictable);
-            return;
-        }
-        self.pinned = change(self.pinned);
+        let (total, shares) = if evictable {
+            (&mut self.evictable, &mut self.evictable_by_owner)
+        } else {
+            (&mut self.pinned, &mut self.by_owner)
+        };
+        *total = change(*total);
         if let Some(owner) = owner {
-            let share = self.by_owner.entry(owner).or_default();
+            let share = shares.entry(owner).or_default();
             *share = change(*share);
             if *share == 0 {
-                self.by_owner.remove(&owner);
+                shares.remove(&owner);
             }
         }
     }

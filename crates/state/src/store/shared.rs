@@ -36,11 +36,12 @@ const TICK_INTERVAL: Duration = Duration::from_secs(4);
 
 /// The keys of the store itself: its clock and sizes, the shares of callers, and the
 /// entries by expiry.
-const STATE_KEYS: [&str; 4] = [
+const STATE_KEYS: [&str; 5] = [
     "changes:state",
     "changes:shares",
     "changes:pinned",
     "changes:evictable",
+    "changes:evictable_shares",
 ];
 
 /// A store in Redis.

@@ -438,6 +438,68 @@ async fn full_store_evicts_undo_entries_and_rejects_new_entries() {
 }
 
 #[tokio::test]
+async fn caller_with_most_undo_entries_loses_its_own_first() {
+    let server = RedisServer::start();
+    let folder = tempfile::tempdir().unwrap();
+    let limit = 1 << 20;
+    for settings in [
+        in_memory(limit),
+        in_file(&folder, limit),
+        in_redis_of(&server.url(), limit),
+    ] {
+        let store = open(settings);
+        let undo = |caller: &str, number: u64| {
+            key(StoreKeyKind::Undo, &format!("{caller}{number}")).owned_by(&[caller])
+        };
+        let ttl = |number: u64| HOUR + Duration::from_secs(number);
+        let exists = async |caller, number| {
+            let found = store.get(&undo(caller, number)).await;
+            found.unwrap().is_some()
+        };
+        // The oldest entries of all are those of a modest caller.
+        for number in 0..3 {
+            let modest = undo("modest", number);
+            store
+                .put(&modest, large(10_000), ttl(number))
+                .await
+                .unwrap();
+        }
+        for number in 3..300 {
+            let greedy = undo("greedy", number);
+            store
+                .put(&greedy, large(10_000), ttl(number))
+                .await
+                .unwrap();
+        }
+        for number in 0..3 {
+            assert!(exists("modest", number).await, "{store:?} {number}");
+        }
+        assert!(!exists("greedy", 150).await, "{store:?}");
+        assert!(exists("greedy", 299).await, "{store:?}");
+        // What must stay evicts the same way.
+        for number in 0..60 {
+            let key = idempotency_key(&number.to_string());
+            store
+                .put_if_absent(&key, large(10_000), HOUR)
+                .await
+                .unwrap();
+        }
+        assert!(exists("modest", 0).await, "{store:?}");
+        assert!(exists("greedy", 299).await, "{store:?}");
+        // Deleted and replaced entries are no longer counted.
+        for number in 200..300 {
+            store.get_and_delete(&undo("greedy", number)).await.unwrap();
+        }
+        for number in 0..30 {
+            let other = undo("other", number);
+            store.put(&other, large(10_000), ttl(number)).await.unwrap();
+        }
+        assert!(exists("modest", 0).await, "{store:?}");
+        assert!(exists("other", 29).await, "{store:?}");
+    }
+}
+
+#[tokio::test]
 async fn expired_entries_free_their_quota() {
     let server = RedisServer::start();
     let folder = tempfile::tempdir().unwrap();
