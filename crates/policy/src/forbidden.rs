@@ -1,5 +1,6 @@
 //! What policy refuses, and what the caller can do instead.
 
+use super::MethodRisk;
 use gatepost_base::InstanceName;
 use gatepost_odoo::{FieldName, FieldPath, MethodName, ModelName, Operation, RecordId};
 
@@ -91,7 +92,7 @@ gatepost_base::words! {
         /// No rule lists the method.
         #[error(
             "you may not call `{method}` of `{model}` through this gateway; {}",
-            method_suggestion(near.as_ref())
+            method_suggestion(method, near.as_ref())
         )]
         Method {
             /// The model.
@@ -321,11 +322,32 @@ fn operation_advice(operation: Operation) -> &'static str {
     }
 }
 
-fn method_suggestion(near: Option<&MethodName>) -> String {
+fn method_suggestion(method: &MethodName, near: Option<&MethodName>) -> String {
+    if let Some(MethodRisk::Operation(operation)) = MethodRisk::of(method) {
+        return operation_instead(method, operation).to_owned();
+    }
     near.map_or_else(
         || "retrying will not help, ask the administrator for access".to_owned(),
         |near| format!("did you mean `{near}`? Otherwise ask the administrator for access"),
     )
+}
+
+/// What a model can use instead of a method that no rule may list, because it does
+/// what an operation does.
+fn operation_instead(method: &MethodName, operation: Operation) -> &'static str {
+    match operation {
+        // `read_group` is gone since Odoo 19.1; `formatted_read_group` follows it.
+        Operation::Read if method.as_str().contains("read_group") => {
+            "neither `read_group` nor its successor `formatted_read_group` can be called here, because they would read past the rules of your role. Count each group with count_records, or read the records with search_records"
+        }
+        Operation::Read => {
+            "use one of the tools that read instead: search_records, read_records, count_records, find_by_name"
+        }
+        Operation::Create => "use the tool create_records instead, if you have it",
+        Operation::Write => "use the tool update_records instead, if you have it",
+        Operation::Delete => "use the tool delete_records instead, if you have it",
+        Operation::Call => "ask the administrator for access",
+    }
 }
 
 /// The first ids of a list, and how many more there are.

@@ -53,6 +53,16 @@ fn one_of_each() -> Vec<Forbidden> {
             method: method(),
             near: Some(MethodName::known("action_confirm")),
         },
+        Forbidden::Method {
+            model: model(),
+            method: MethodName::known("read_group"),
+            near: None,
+        },
+        Forbidden::Method {
+            model: model(),
+            method: MethodName::known("unlink"),
+            near: None,
+        },
         Forbidden::NameSearch(model()),
         Forbidden::Operation {
             model: model(),
