@@ -32,6 +32,7 @@ impl OdooSession<'_> {
             | OperationError::PartiallyApplied { .. }
             | OperationError::StoreUnavailable(_)
             | OperationError::UndoConflict(_)
+            | OperationError::UndescribedModel { .. }
             | OperationError::UnreadableResponse(_)
             | OperationError::WriteRejected { .. } => return,
         };

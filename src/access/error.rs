@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{ReadOnly, UnknownCredential};
 use crate::{audit::AuditUnavailable, elicitation::ElicitationError};
-use gatepost_odoo::{InvalidDomain, OdooError, Operation};
+use gatepost_odoo::{InvalidDomain, ModelName, OdooError, Operation};
 use gatepost_odoo_client::CallError;
 use gatepost_policy::Forbidden;
 use gatepost_state::store::StoreError;
@@ -109,6 +109,17 @@ pub enum OperationError {
         "Odoo's response has a form that this gateway does not understand. Retrying will not help; tell the administrator"
     )]
     UnreadableResponse(#[source] Arc<serde_json::Error>),
+    /// Odoo fails to describe a model, by a bug of the model. Nothing was changed.
+    #[error(
+        "Odoo itself fails to describe the model `{model}`, so it cannot be used now; other models are not affected. Nothing was changed. Retrying at once will not help; tell the administrator, who finds the cause in Odoo's log"
+    )]
+    UndescribedModel {
+        /// The model.
+        model: ModelName,
+        /// How it failed.
+        #[source]
+        error: Arc<CallError>,
+    },
     /// Odoo refused a write and rolled it back.
     #[error("{error}{}", after(error))]
     WriteRejected {
@@ -191,7 +202,8 @@ impl OperationError {
 
     /// Returns whether Odoo answered with an error of its own.
     pub fn is_fault(&self) -> bool {
-        matches!(self, Self::Call(error) if error.is_fault())
+        matches!(self, Self::UndescribedModel { .. })
+            || matches!(self, Self::Call(error) if error.is_fault())
     }
 
     /// Returns whether the model does not exist or the Odoo user has no access.
@@ -226,6 +238,7 @@ impl OperationError {
             | Self::StoreUnavailable(_)
             | Self::UndoConflict(_)
             | Self::UnknownCredential(_)
+            | Self::UndescribedModel { .. }
             | Self::UnreadableResponse(_)
             | Self::WriteRejected { .. } => false,
         }
@@ -266,7 +279,7 @@ mod tests {
         OperationError,
     };
     use gatepost_base::{CredentialName, InstanceName};
-    use gatepost_odoo::{OdooError, Operation};
+    use gatepost_odoo::{ModelName, OdooError, Operation};
     use gatepost_odoo_client::CallError;
 
     /// The texts of transparent variants are pinned in the crates of the inner errors.
@@ -293,6 +306,10 @@ mod tests {
                 credential: CredentialName::try_from("sales").unwrap(),
             }
             .into(),
+            OperationError::UndescribedModel {
+                model: ModelName::try_from("product.pricelist").unwrap(),
+                error: call(),
+            },
             serde_json::from_str::<u8>("x").unwrap_err().into(),
             OperationError::WriteRejected { error: call() },
         ];

@@ -89,6 +89,13 @@ impl Instance {
         self.named_accounts.keys()
     }
 
+    /// The accounts, the service account first.
+    pub fn accounts(&self) -> impl Iterator<Item = (Option<&CredentialName>, &OdooAccount)> {
+        let named = self.named_accounts.iter();
+        std::iter::once((None, &self.service_account))
+            .chain(named.map(|(name, account)| (Some(name), account)))
+    }
+
     /// Returns the account of this credential; without one, the service account.
     ///
     /// # Errors

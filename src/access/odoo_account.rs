@@ -12,9 +12,11 @@ use moka::future::Cache;
 use tokio::time::timeout;
 
 use super::{
-    Company, OdooSession, OdooUser, OperationError,
+    Company, KeyExpiry, OdooSession, OdooUser, OperationError,
     audit_records::audit_outcome,
     error::NoneIfFault,
+    is_key_rejected,
+    key_expiry::KeyState,
     model_access::AccessCache,
     refusals::ReadRefusals,
     user_profile::{CompanyRow, LanguageRow, UserRow, WhoAmI},
@@ -24,8 +26,8 @@ use crate::{
     render::{self, Documentation, ModelEntry},
 };
 use gatepost_base::{CredentialName, InstanceName, sync::lock};
-use gatepost_odoo::{Call, ModelName, Operation, Schema, SystemQuery};
-use gatepost_odoo_client::{ApiKey, CallError, OdooClient};
+use gatepost_odoo::{Call, ModelName, OdooError, Operation, Schema, SystemQuery};
+use gatepost_odoo_client::{ApiKey, CallError, ForeignResponse, OdooClient};
 use gatepost_policy::{Forbidden, Permitted};
 
 /// The fields in all cached schemas of one account; each costs about 500 bytes.
@@ -33,6 +35,9 @@ const MAX_CACHED_FIELDS: u64 = 100_000;
 /// The largest response with metadata, in bytes. Odoo describes 250 fields of a
 /// model in 100 kB, and documents its methods in 200 kB.
 const MAX_METADATA_BYTES: usize = 4 << 20;
+/// How long Odoo is not asked again for the fields of a model that it failed to
+/// describe.
+const SCHEMA_FAILURE_TTL: Duration = Duration::from_secs(30);
 /// Models whose documentation is cached, per account.
 const MAX_CACHED_DOCUMENTATION: u64 = 50;
 /// How long a call waits for documentation, which it can do without.
@@ -48,9 +53,10 @@ pub struct OdooAccount {
     /// Shared by all accounts: connections and their limits are per instance.
     client: Arc<OdooClient>,
     key: ApiKey,
+    key_state: KeyState,
     may_write: bool,
     /// The fields of models, or with which error Odoo refused to describe them.
-    schemas: Cache<ModelName, Result<CachedSchema, Arc<CallError>>>,
+    schemas: Cache<ModelName, Result<CachedSchema, SchemaRefusal>>,
     schema_ttl: Duration,
     refusals: ReadRefusals,
     /// What the policy decided by these schemas.
@@ -68,6 +74,14 @@ pub(super) struct CachedSchema {
     pub(super) schema: Schema,
     /// When they are read again.
     pub(super) expires_at: Instant,
+}
+
+/// Why Odoo does not describe a model.
+#[derive(Clone, Debug)]
+struct SchemaRefusal {
+    error: Arc<CallError>,
+    /// Whether Odoo failed, instead of refusing; when it is asked again then.
+    failed_until: Option<Instant>,
 }
 
 /// A write with a key that may only read.
@@ -100,6 +114,7 @@ impl OdooAccount {
         Self {
             client,
             key,
+            key_state: KeyState::default(),
             may_write,
             schemas: Cache::builder()
                 .max_capacity(MAX_CACHED_FIELDS)
@@ -173,10 +188,28 @@ impl OdooAccount {
                 }
                 Err(error) => {
                     record.finish(audit_outcome(&error), None);
+                    if is_key_rejected(&error) {
+                        access.log_key_rejection();
+                    }
                     Err(error.into())
                 }
             }
         })
+    }
+
+    /// What is known about the end of its key.
+    pub(super) fn key_state(&self) -> &KeyState {
+        &self.key_state
+    }
+
+    /// When its key expires, as far as Odoo said.
+    pub fn key_expiry(&self) -> Option<KeyExpiry> {
+        self.key_state.expiry()
+    }
+
+    /// Whether it is time to ask Odoo when its key expires.
+    pub fn is_key_expiry_due(&self) -> bool {
+        self.key_state.is_question_due(Instant::now())
     }
 
     /// The client and the key, for a write that is sent in a task of its own.
@@ -203,7 +236,17 @@ impl OdooAccount {
         let look_up = async {
             let answer = match self.send_system_query(call, access).await {
                 Err(OperationError::Call(error)) if error.is_lack_of_rights() => {
-                    return Ok(Err(error));
+                    return Ok(Err(SchemaRefusal {
+                        error,
+                        failed_until: None,
+                    }));
+                }
+                Err(OperationError::Call(error)) if is_bug_of_model(&error) => {
+                    tracing::warn!(instance.name = %access.instance.name(), odoo.model = %model, %error, "Failed to read the fields of a model because of an error in Odoo");
+                    return Ok(Err(SchemaRefusal {
+                        error,
+                        failed_until: Some(Instant::now() + SCHEMA_FAILURE_TTL),
+                    }));
                 }
                 answer => answer?,
             };
@@ -211,8 +254,28 @@ impl OdooAccount {
             self.log_unresolved_rules(model, &schema, access);
             Ok::<_, OperationError>(Ok(self.cache_for_ttl(schema)))
         };
+        let is_over = |refusal: &SchemaRefusal| {
+            let until = refusal.failed_until;
+            until.is_some_and(|until| until <= Instant::now())
+        };
+        if let Some(Err(refusal)) = self.schemas.get(model).await
+            && is_over(&refusal)
+        {
+            self.schemas.invalidate(model).await;
+        }
         let cached = self.schemas.try_get_with_by_ref(model, look_up).await?;
-        cached.map_err(OperationError::Call)
+        cached.map_err(
+            |SchemaRefusal {
+                 error,
+                 failed_until,
+             }| match failed_until {
+                None => OperationError::Call(error),
+                Some(_) => OperationError::UndescribedModel {
+                    model: model.clone(),
+                    error,
+                },
+            },
+        )
     }
 
     /// The fields of a model, if they are cached.
@@ -342,4 +405,14 @@ impl OdooAccount {
         };
         Ok(self.user.try_get_with((), look_up).await?)
     }
+}
+
+/// Whether Odoo failed to describe a model because of a bug in one of its fields; a
+/// proxy or Odoo itself reports an answer that is not JSON with status 500.
+fn is_bug_of_model(error: &CallError) -> bool {
+    matches!(
+        error,
+        CallError::Fault(OdooError::Database | OdooError::Invalid(_) | OdooError::Unknown)
+            | CallError::NotOdoo(ForeignResponse { status: 500, .. })
+    )
 }

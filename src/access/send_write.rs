@@ -20,7 +20,7 @@ use super::{
 };
 use crate::audit::{AuditOutcome, PendingRecord, ResponseSummary};
 use gatepost_base::TraceContext;
-use gatepost_odoo::{Call, LoadResult, Operation, Request};
+use gatepost_odoo::{Call, LoadResult, OdooError, Operation, Request};
 use gatepost_odoo_client::{ApiKey, CallError, OdooClient, UnknownOutcome};
 use gatepost_policy::{Forbidden, Permitted, RecordAccess, WriteMode};
 
@@ -162,6 +162,9 @@ impl OdooSession<'_> {
         match ended {
             Ok((done, failure)) => {
                 timer.end(failure);
+                if failure == Some(OdooError::KeyRejected.kind()) {
+                    self.log_key_rejection();
+                }
                 Ok(done)
             }
             // The task panicked, so it is unknown how far the write got.

@@ -187,6 +187,16 @@ impl OdooSession<'_> {
         Ok(self.instance.account(self.caller.credential.as_ref())?)
     }
 
+    /// Logs that Odoo rejects the API key of the caller's account.
+    pub(super) fn log_key_rejection(&self) {
+        let credential = self.caller.credential.as_ref();
+        if let Ok(account) = self.account() {
+            account
+                .key_state()
+                .log_rejection(self.instance.name(), credential);
+        }
+    }
+
     /// The roles and the instance by which the policy decides.
     pub(super) fn scope(&self) -> (&[RoleName], &InstanceName) {
         (&self.caller.roles, self.instance.name())

@@ -81,7 +81,7 @@ pub struct Record {
     pub before: Option<Box<str>>,
 }
 
-/// A caller, identified by all three members.
+/// A caller, identified by its issuer, kind and subject.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct CallerRef {
     /// The issuer of the subject.
@@ -90,6 +90,9 @@ pub struct CallerRef {
     pub kind: &'static str,
     /// The subject.
     pub subject: Box<str>,
+    /// The administrator's name for the API key, if the subject is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<Box<str>>,
 }
 
 /// The client program.
@@ -110,6 +113,7 @@ impl CallerRef {
             issuer: caller.issuer.as_str().into(),
             kind: caller.kind.as_str(),
             subject: caller.subject.as_str().into(),
+            name: caller.name.clone(),
         }
     }
 }

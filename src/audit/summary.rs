@@ -130,6 +130,8 @@ pub struct StoredCaller {
     pub issuer: String,
     /// The subject.
     pub subject: String,
+    /// The administrator's name for it, if it is an API key.
+    pub name: Option<String>,
 }
 
 impl JournalSummary {

@@ -5,13 +5,16 @@ use std::{
     io::{self, BufRead as _, IsTerminal as _, Read as _},
 };
 
+use jiff::Timestamp;
+
 use super::{
     CliError,
     terminal::{self, printable},
 };
 use crate::{
-    config::{LocatedRules, Sources, ValidConfig, load_rules},
-    diagnostics::{CredentialCheck, PolicyFinding},
+    access::{rejection_cause, renewal_help},
+    config::{Config, LocatedRules, Sources, ValidConfig, load_rules},
+    diagnostics::{CredentialCheck, CredentialFailure, PolicyFinding},
 };
 use gatepost_base::text::pluralize;
 use gatepost_identity::{CheckResult, CheckStatus};
@@ -34,7 +37,10 @@ pub(super) fn run_live_checks(
         .enable_all()
         .build()
         .map_err(|error| CliError::Failed(format!("no runtime can be started: {error}")))?;
-    let instances = report_instances(runtime.block_on(gateway.check_credentials()))?;
+    let instances = report_instances(
+        &checked.config,
+        runtime.block_on(gateway.check_credentials()),
+    )?;
     let findings = runtime.block_on(gateway.check_rules());
     let rules = report_rules(&load_rules(sources)?, findings);
     let findings = runtime.block_on(gateway.check_providers());
@@ -168,22 +174,47 @@ fn read_token() -> Result<String, CliError> {
 }
 
 /// Prints the results of the instances; returns the number with an error.
-fn report_instances(answers: Vec<CredentialCheck>) -> Result<usize, CliError> {
+fn report_instances(config: &Config, answers: Vec<CredentialCheck>) -> Result<usize, CliError> {
+    let now = Timestamp::now();
     let mut failed = BTreeSet::new();
     for check in answers {
-        let instance = &check.instance;
-        match (check.user, check.credential) {
-            (Ok(id), None) => terminal::print(&format!(
-                "  {instance}: answers, and accepts the API key of the Odoo user with id {id}"
-            ))?,
-            (Ok(id), Some(name)) => terminal::print(&format!(
-                "  {instance}: accepts the credential `{name}` of the Odoo user with id {id}"
-            ))?,
-            (Err(error), credential) => {
-                let credential =
-                    credential.map_or_else(String::new, |name| format!(", credential `{name}`"));
-                terminal::print_stderr(&format!("error: `{instance}`{credential}: {error}"));
-                failed.insert(check.instance);
+        let (instance, credential) = (&check.instance, check.credential.as_ref());
+        let setting = config.odoo_key_setting(instance, credential);
+        let named = credential.map_or_else(String::new, |name| format!(", credential `{name}`"));
+        match &check.user {
+            Ok(id) => {
+                let works = match credential {
+                    None => {
+                        format!("answers, and accepts the API key of the Odoo user with id {id}")
+                    }
+                    Some(name) => {
+                        format!("accepts the credential `{name}` of the Odoo user with id {id}")
+                    }
+                };
+                terminal::print(&format!("  {instance}: {works}"))?;
+                if let Some(expiry) = &check.expiry {
+                    let expires = expiry.describe(now);
+                    if expiry.is_near(now) {
+                        terminal::print_stderr(&format!(
+                            "warning: `{instance}`{named}: the API key in `{setting}` {expires}\n  help: {}",
+                            renewal_help(&setting)
+                        ));
+                    } else {
+                        terminal::print(&format!("  {instance}{named}: the API key {expires}"))?;
+                    }
+                }
+            }
+            Err(CredentialFailure::KeyRejected) => {
+                terminal::print_stderr(&format!(
+                    "error: `{instance}`{named}: Odoo rejects the API key in `{setting}`: {}\n  help: {}",
+                    rejection_cause(None, now),
+                    renewal_help(&setting)
+                ));
+                failed.insert(instance.clone());
+            }
+            Err(CredentialFailure::Other(error)) => {
+                terminal::print_stderr(&format!("error: `{instance}`{named}: {error}"));
+                failed.insert(instance.clone());
             }
         }
     }

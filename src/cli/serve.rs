@@ -4,6 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use clap::Args;
+use tokio::time::sleep;
 use tracing::{error, info, warn};
 
 use super::{CliError, check::print_warnings, reloader::Reloader};
@@ -13,6 +14,9 @@ use crate::{
     gateway::Gateway,
     telemetry::{self, Telemetry},
 };
+
+/// The time between two questions about the keys of Odoo.
+const ODOO_KEYS_INTERVAL: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -73,6 +77,7 @@ pub(super) fn run(serve: &Serve) -> Result<(), CliError> {
         background: vec![
             Box::pin(Arc::clone(&reloader).watch_keys_file()),
             Box::pin(Arc::clone(&reloader).write_key_uses()),
+            Box::pin(watch_odoo_keys(Arc::clone(&gateway))),
         ],
     }));
     if let Err(error) = reloader.write_key_uses_once() {
@@ -81,6 +86,14 @@ pub(super) fn run(serve: &Serve) -> Result<(), CliError> {
     close_stores(&gateway.load());
     info!("Stopped");
     Ok(())
+}
+
+/// Asks Odoo when its API keys expire, one after the other. Never returns.
+async fn watch_odoo_keys(gateway: Arc<ArcSwap<Gateway>>) {
+    loop {
+        gateway.load_full().refresh_next_key_expiry().await;
+        sleep(ODOO_KEYS_INTERVAL).await;
+    }
 }
 
 /// How many connections of clients this process can have beside its connections to

@@ -1,7 +1,9 @@
 //! Checks of the Odoo API keys, the identity providers and a token.
 
+use jiff::Timestamp;
+
 use crate::{
-    access::Instance,
+    access::{Instance, KeyExpiry, OperationError, is_key_rejected},
     audit::RequestAudit,
     gateway::{Endpoint, Gateway},
 };
@@ -17,9 +19,19 @@ pub struct CredentialCheck {
     pub instance: InstanceName,
     /// The credential of the key; `None` for the service key.
     pub credential: Option<CredentialName>,
-    /// The id of the Odoo user, or the failure with all its causes, which may contain
-    /// addresses.
-    pub user: Result<RecordId, String>,
+    /// The id of the Odoo user.
+    pub user: Result<RecordId, CredentialFailure>,
+    /// When the key expires, as far as Odoo says.
+    pub expiry: Option<KeyExpiry>,
+}
+
+/// Why an API key does not work.
+#[derive(Debug)]
+pub enum CredentialFailure {
+    /// Odoo rejects the key.
+    KeyRejected,
+    /// Any other failure, with all its causes, which may contain addresses.
+    Other(String),
 }
 
 impl Gateway {
@@ -153,41 +165,61 @@ impl Gateway {
     }
 
     async fn check_instance(&self, instance: &Instance) -> Vec<CredentialCheck> {
-        let result = |credential, user| CredentialCheck {
+        let result = |credential, user, expiry| CredentialCheck {
             instance: instance.name().clone(),
             credential,
             user,
+            expiry,
         };
         if let Err(error) = instance.ping().await {
-            return vec![result(None, Err(error_with_causes(&error)))];
+            let failure = CredentialFailure::Other(error_with_causes(&error));
+            return vec![result(None, Err(failure), None)];
         }
         let named = instance.credentials().cloned().map(Some);
         let mut all = Vec::new();
         // One after the other, to keep the load on Odoo low.
         for credential in std::iter::once(None).chain(named) {
-            let user = self.odoo_user_id(instance, credential.clone()).await;
-            all.push(result(credential, user));
+            let (user, expiry) = self.check_key(instance, credential.clone()).await;
+            all.push(result(credential, user, expiry));
         }
         all
     }
 
-    /// The Odoo user of a credential.
-    async fn odoo_user_id(
+    /// The Odoo user of a credential, and when its key expires.
+    async fn check_key(
         &self,
         instance: &Instance,
         credential: Option<CredentialName>,
-    ) -> Result<RecordId, String> {
-        let caller = Caller {
+    ) -> (Result<RecordId, CredentialFailure>, Option<KeyExpiry>) {
+        let caller = self.local_caller_as(instance, credential);
+        let (call_stats, audit) = (CallStats::default(), RequestAudit::disabled());
+        let session = self.odoo_session(instance, &self.policy, &caller, &call_stats, &audit);
+        match session.user().await {
+            Ok(user) => {
+                let expiry = session.refresh_key_expiry(Timestamp::now()).await;
+                (Ok(user.id), expiry)
+            }
+            Err(OperationError::Call(error)) if is_key_rejected(&error) => {
+                (Err(CredentialFailure::KeyRejected), None)
+            }
+            Err(denied) => (
+                Err(CredentialFailure::Other(error_with_causes(&denied))),
+                None,
+            ),
+        }
+    }
+
+    /// The local user with every role, acting as the Odoo user of a credential.
+    pub(super) fn local_caller_as(
+        &self,
+        instance: &Instance,
+        credential: Option<CredentialName>,
+    ) -> Caller {
+        Caller {
             credential,
             ..self
                 .authenticator
                 .local_caller(&self.policy, instance.name())
-        };
-        let (call_stats, audit) = (CallStats::default(), RequestAudit::disabled());
-        let session = self.odoo_session(instance, &self.policy, &caller, &call_stats, &audit);
-        match session.user().await {
-            Ok(user) => Ok(user.id),
-            Err(denied) => Err(error_with_causes(&denied)),
         }
     }
 }

@@ -167,8 +167,9 @@ impl<H: RequestHandler> Admin<H> {
     }
 
     /// 200 if the edge does not drain, the audit journal can be written, calls can
-    /// be counted unless they may go uncounted, and at least one instance answers:
-    /// with one Odoo down, the others are still served.
+    /// be counted unless they may go uncounted, and at least one instance answers and
+    /// has an API key that has not expired: with one Odoo down, the others are still
+    /// served.
     async fn readyz(&self) -> HttpResponse {
         let draining = self.drain.is_draining();
         // While draining the answer is known.
@@ -183,6 +184,8 @@ impl<H: RequestHandler> Admin<H> {
             providers,
             audit,
             state_store,
+            unusable,
+            warnings,
             limits,
         } = known.unwrap_or_default();
         let connected = self.gateway.load().is_redis_connected();
@@ -199,7 +202,9 @@ impl<H: RequestHandler> Admin<H> {
         let ready = !draining
             && available(&audit)
             && available(&limits)
-            && instances.iter().any(|(_, answer)| answer.is_ok());
+            && instances
+                .iter()
+                .any(|(name, answer)| answer.is_ok() && !unusable.contains(name));
         let mut report = json!({
             "ready": ready,
             "draining": draining,
@@ -212,6 +217,7 @@ impl<H: RequestHandler> Admin<H> {
             None => connected.map(|answers| json!({ "answers": answers })),
         };
         let more = [
+            ("warnings", (!warnings.is_empty()).then(|| json!(warnings))),
             ("redis", redis),
             ("audit", audit.map(|audit| status("written", audit))),
             (

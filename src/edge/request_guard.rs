@@ -150,6 +150,7 @@ impl Drop for RequestGuard {
             trace_id = log.trace_id().map(display),
             instance.name = log.instance.as_ref().map(display),
             caller.subject = log.caller.as_ref().map(display),
+            caller.name = log.caller_name.as_deref(),
             token.look_up = log.token_lookup.map(TokenLookupOutcome::as_str),
             mcp.revision = log.revision,
             mcp.method = log.method,
@@ -245,6 +246,7 @@ mod tests {
             let log = &mut guard.log;
             log.instance = Some(InstanceName::try_from("staging").unwrap());
             log.caller = Some(Subject::verified("key-7"));
+            log.caller_name = Some("laptop of Ada".into());
             log.revision = Some("2025-11-25");
             log.method = Some("tools/call");
             log.tool = Some("count_records");
@@ -254,7 +256,7 @@ mod tests {
             guard.size_bytes = 120;
             guard.responded();
         });
-        insta::assert_snapshot!(line, @r#"{"level":"INFO","message":"Served request","instance.name":"staging","caller.subject":"key-7","mcp.revision":"2025-11-25","mcp.method":"tools/call","tool.name":"count_records","outcome":"answered","http.status":200,"size_bytes":120,"odoo.calls":2,"odoo.duration_ms":41}"#);
+        insta::assert_snapshot!(line, @r#"{"level":"INFO","message":"Served request","instance.name":"staging","caller.subject":"key-7","caller.name":"laptop of Ada","mcp.revision":"2025-11-25","mcp.method":"tools/call","tool.name":"count_records","outcome":"answered","http.status":200,"size_bytes":120,"odoo.calls":2,"odoo.duration_ms":41}"#);
     }
 
     #[test]

@@ -159,6 +159,7 @@ impl Gateway {
             .await
             .map_err(|why| self.unauthenticated(&route, why))?;
         log.caller = Some(authenticated.caller.subject.clone());
+        log.caller_name.clone_from(&authenticated.caller.name);
         in_flight.authenticated(&authenticated.caller)?;
         self.authorize_instance(&route, &authenticated)?;
         let caller =

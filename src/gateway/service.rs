@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use futures_util::future::{join_all, join4};
 use ipnet::IpNet;
+use jiff::Timestamp;
 use tokio::sync::mpsc;
 
 use super::{
@@ -12,11 +13,12 @@ use super::{
     public_endpoints::RegistrationFacade, routes::Routes,
 };
 use crate::{
-    access::{InFlightWrites, Instance, OdooSession},
+    access::{InFlightWrites, Instance, OdooSession, key_holder},
     audit::{Journal, RequestAudit},
     elicitation::{Elicitation, PendingElicitations},
     telemetry::Readiness,
 };
+use gatepost_base::InstanceName;
 use gatepost_identity::{ApiKeyStore, Caller, Now, Provider};
 use gatepost_odoo_client::CallStats;
 use gatepost_policy::{Policy, WriteMode};
@@ -148,13 +150,39 @@ impl Gateway {
             self.limits.check_available(),
         )
         .await;
+        let (warnings, unusable) = self.key_warnings(now.wall);
         Readiness {
             instances,
+            unusable,
+            warnings,
             providers,
             audit: self.journal.check_available(),
             state_store,
             limits: limits.map(|available| available.map_err(|error| error.to_string())),
         }
+    }
+
+    /// A warning for each API key of Odoo that expires soon or has expired, and the
+    /// instances of which every key has.
+    pub fn key_warnings(&self, now: Timestamp) -> (Vec<String>, Vec<InstanceName>) {
+        let (mut warnings, mut unusable) = (Vec::new(), Vec::new());
+        for instance in self.routes.instances() {
+            let name = instance.name();
+            let mut all_expired = true;
+            for (credential, account) in instance.accounts() {
+                let expiry = account.key_expiry();
+                all_expired &= expiry.as_ref().is_some_and(|known| known.has_expired(now));
+                if let Some(expiry) = expiry.filter(|known| known.is_near(now)) {
+                    let holder = key_holder(name, credential);
+                    let expires = expiry.describe(now);
+                    warnings.push(format!("the Odoo API key of `{holder}` {expires}"));
+                }
+            }
+            if all_expired {
+                unusable.push(name.clone());
+            }
+        }
+        (warnings, unusable)
     }
 
     /// The identity providers of all instances, without duplicates.

@@ -53,6 +53,13 @@ impl Gateway {
             metrics
                 .gatepost_odoo_connections_total(name)
                 .inc_by(client.connections_opened);
+            for (credential, account) in instance.accounts() {
+                if let Some(first) = account.key_expiry().and_then(|expiry| expiry.first()) {
+                    metrics
+                        .gatepost_odoo_key_expires_timestamp_seconds(credential, name)
+                        .set(first.as_second());
+                }
+            }
         }
         let Some(readiness) = readiness else { return };
         for (instance, answer) in &readiness.instances {

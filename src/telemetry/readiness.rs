@@ -14,6 +14,10 @@ pub struct Readiness {
     pub audit: Option<Result<(), String>>,
     /// The state store, if any role may write.
     pub state_store: Option<Result<(), String>>,
+    /// The instances of which every API key has expired, so that no call can work.
+    pub unusable: Vec<InstanceName>,
+    /// What will fail soon, or fails for some callers, for the administrator.
+    pub warnings: Vec<String>,
     /// The rate limiter, if calls are refused while it is unavailable.
     pub limits: Option<Result<(), String>>,
 }

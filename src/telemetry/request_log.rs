@@ -26,6 +26,8 @@ pub struct RequestLog {
     pub instance: Option<InstanceName>,
     /// The authenticated caller.
     pub caller: Option<Subject>,
+    /// The administrator's name for the caller's API key.
+    pub caller_name: Option<Box<str>>,
     /// How the lookup of a provider's token ended.
     pub token_lookup: Option<TokenLookupOutcome>,
     /// The limits that were checked.
@@ -71,6 +73,7 @@ impl RequestLog {
             client_address: None,
             instance: None,
             caller: None,
+            caller_name: None,
             token_lookup: None,
             rate_limit_checks: Vec::new(),
             revision: None,

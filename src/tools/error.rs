@@ -50,6 +50,7 @@ fn operation_error_kind(denied: &OperationError) -> &'static str {
     match denied {
         OperationError::Call(error)
         | OperationError::OutcomeUnknown { error, .. }
+        | OperationError::UndescribedModel { error, .. }
         | OperationError::WriteRejected { error } => error.kind(),
         OperationError::InvalidContext(_) => "context",
         OperationError::UnknownCredential(_) => "unknown_credential",
@@ -98,6 +99,7 @@ fn operation_error_source(denied: &OperationError) -> ErrorSource {
         OperationError::Call(_)
         | OperationError::OutcomeUnclear(_)
         | OperationError::OutcomeUnknown { .. }
+        | OperationError::UndescribedModel { .. }
         | OperationError::WriteRejected { .. }
         | OperationError::UnreadableResponse(_) => ErrorSource::Odoo,
         OperationError::PartiallyApplied { why, .. } => operation_error_source(why),

@@ -198,7 +198,7 @@ fn policy_and_odoo_denials_are_recorded_with_the_caller() {
     assert!(failed);
     let last = call_records(&stage);
     let last = last.lines().last().unwrap().replace(&id, "ID");
-    insta::assert_snapshot!(last, @r#"{"call":4,"caller":{"issuer":"gatepost","kind":"api_key","subject":"ID"},"instance":"demo","credential":"internal","tool":"count_records","model":"account.move","method":"search_count","effect":"read","outcome":"refused","reason":"odoo_access"}"#);
+    insta::assert_snapshot!(last, @r#"{"call":4,"caller":{"issuer":"gatepost","kind":"api_key","subject":"ID","name":"test"},"instance":"demo","credential":"internal","tool":"count_records","model":"account.move","method":"search_count","effect":"read","outcome":"refused","reason":"odoo_access"}"#);
     // A reload continues the same journal.
     let numbers: Vec<u64> = stage
         .audit_entries()

@@ -6,13 +6,17 @@ use std::{
     io::Write as _,
     process::{Command, Output, Stdio},
     sync::Arc,
+    thread,
+    time::{Duration, Instant},
 };
 
-use gatepost_base::RoleName;
+use gatepost_base::{InstanceName, RoleName};
 use gatepost_identity::{ApiKey, StoredKey, update_keys_file};
-use odoo_sim::{ADMIN_KEY, FakeOdoo, INTERNAL_KEY, SALES_KEY};
+use jiff::{SignedDuration, Timestamp};
+use odoo_sim::{ADMIN_KEY, FakeOdoo, FaultPoint, INTERNAL_KEY, SALES_KEY};
 use serde_json::{Value, json};
 
+use crate::log;
 use crate::test_gateway::{TestGateway, TestResponse, load_config, start_fake_odoo, tool_call};
 
 const JSON: &str = "Content-Type: application/json";
@@ -70,7 +74,7 @@ impl Keys {
                 .iter()
                 .map(|role| RoleName::try_from(*role).unwrap())
                 .collect(),
-            created: jiff::Timestamp::UNIX_EPOCH,
+            created: Timestamp::UNIX_EPOCH,
             expires: None,
             revoked: None,
         };
@@ -391,8 +395,11 @@ fn check_live_tests_and_names_every_credential() {
       API keys   0 in use
       1 warning
       demo: answers, and accepts the API key of the Odoo user with id 7
+      demo: the API key never expires
       demo: accepts the credential `admin` of the Odoo user with id 2
+      demo, credential `admin`: the API key never expires
       demo: accepts the credential `sales` of the Odoo user with id 6
+      demo, credential `sales`: the API key never expires
     "#);
 
     let folder = configured_folder(&url, &format!("{SALES_ROLE}{ADMIN_ROLE}"));
@@ -408,9 +415,167 @@ fn check_live_tests_and_names_every_credential() {
         .filter(|line| line.starts_with("error"))
         .collect();
     insta::assert_snapshot!(errors.join("\n"), @r#"
-    error: `demo`, credential `sales`: Odoo rejected this gateway's API key; retrying will not help, tell the administrator
+    error: `demo`, credential `sales`: Odoo rejects the API key in `instances.demo.credentials.sales.api_key`: the key is wrong, has expired, was deleted, or is one of another database
     error: 1 instance did not pass
     "#);
+}
+
+/// This many days and an hour from now.
+fn in_days(days: i64) -> Timestamp {
+    Timestamp::now() + SignedDuration::from_hours(days * 24 + 1)
+}
+
+/// A service key and the credential `sales`, in an instance of this name: other tests
+/// write to the same log.
+fn two_keys_config(instance: &str) -> String {
+    let text = r#"
+[server]
+anonymous_role = "reader"
+[instances.demo]
+url = "ODOO"
+database = "demo"
+api_key = "ADMIN"
+[instances.demo.credentials.sales]
+api_key = "SALES"
+[roles.reader]
+rules = [{ models = ["*"] }]
+[roles.sales]
+credential = "sales"
+rules = [{ models = ["*"] }]
+"#;
+    let text = text.replace("instances.demo", &format!("instances.{instance}"));
+    text.replace("ADMIN", ADMIN_KEY).replace("SALES", SALES_KEY)
+}
+
+#[test]
+fn keys_that_expire_are_announced_by_readiness_metrics_and_log() {
+    let config = two_keys_config("expiring");
+    let stage = TestGateway::from_config(&config);
+    let (service, sales, other) = (in_days(6), in_days(30), in_days(3));
+    stage.fake_odoo.set_key_expiry(ADMIN_KEY, service);
+    stage.fake_odoo.set_key_expiry(SALES_KEY, sales);
+    stage.fake_odoo.add_other_key(SALES_KEY, other);
+    let questions = || {
+        let calls = stage.fake_odoo.calls();
+        let asked = calls
+            .iter()
+            .filter(|call| call.path.contains("res.users.apikeys"));
+        asked.count()
+    };
+    assert_eq!(stage.admin_get("/readyz").json()["warnings"], Value::Null);
+    let from = log::length();
+    stage.ask_when_keys_expire(5);
+    // Each once, and not again today.
+    assert_eq!(questions(), 2);
+    let (warnings, unusable) = stage.key_warnings(Timestamp::now());
+    let date = |time: Timestamp| time.strftime("%Y-%m-%d %H:%M UTC").to_string();
+    assert_eq!(
+        warnings,
+        [
+            format!(
+                "the Odoo API key of `instances.expiring` expires on {}, in 6 days",
+                date(service)
+            ),
+            format!(
+                "the Odoo API key of `instances.expiring.credentials.sales` is one of 2 keys of its Odoo user, and Odoo does not report which: the first expires on {}, in 3 days, the last expires on {}, in 30 days",
+                date(other),
+                date(sales)
+            ),
+        ]
+    );
+    assert_eq!(unusable, []);
+    // Also when a result from before is still cached.
+    let limit = Instant::now() + Duration::from_mins(2);
+    while stage.admin_get("/readyz").json()["warnings"] != json!(warnings) {
+        assert!(Instant::now() < limit);
+        thread::yield_now();
+    }
+    assert_eq!(stage.admin_get("/readyz").status, 200);
+    let metrics = stage.admin_get("/metrics").body;
+    for (credential, at) in [("none", service), ("sales", other)] {
+        let line = format!(
+            "gatepost_odoo_key_expires_timestamp_seconds{{credential=\"{credential}\",instance=\"expiring\"}} {}\n",
+            at.as_second()
+        );
+        assert!(metrics.contains(&line), "{line} in {metrics}");
+    }
+    let lines = log::written_since(from);
+    assert_eq!(
+        lines
+            .matches("Found an Odoo API key that expires soon")
+            .count(),
+        2,
+        "{lines}"
+    );
+    assert!(
+        lines.contains("Preferences, Security, Add API Key"),
+        "{lines}"
+    );
+    // Only once all of them have expired, nothing works.
+    assert_eq!(stage.key_warnings(in_days(7)).1, []);
+    let expiring = InstanceName::try_from("expiring").unwrap();
+    assert_eq!(stage.key_warnings(in_days(31)).1, [expiring]);
+}
+
+#[test]
+fn rejected_key_is_explained_to_the_administrator_once() {
+    let stage = TestGateway::from_config(&two_keys_config("rejecting"));
+    stage.fake_odoo.set_key_expiry(ADMIN_KEY, in_days(-1));
+    let from = log::length();
+    for _ in 0..3 {
+        let (text, is_error) = stage.call("count_records", &json!({"model": "res.partner"}));
+        assert!(
+            is_error && text.contains("tell the administrator"),
+            "{text}"
+        );
+    }
+    let lines = log::written_since(from);
+    // Other tests write to the same log.
+    let own = |line: &&str| line.contains("where `instances.rejecting` has the old one");
+    let own: Vec<&str> = lines.lines().filter(own).collect();
+    assert_eq!(own.len(), 1, "{lines}");
+    let message = "Failed to call Odoo because it rejects the API key";
+    assert!(own[0].contains(message), "{lines}");
+}
+
+#[test]
+fn odoo_that_does_not_say_when_keys_expire_is_no_error() {
+    let stage = TestGateway::from_config(&two_keys_config("silent"));
+    stage
+        .fake_odoo
+        .inject_error("res.users.apikeys/search_read", FaultPoint::BeforeCall);
+    stage.ask_when_keys_expire(4);
+    assert_eq!(stage.key_warnings(in_days(1_000)), (Vec::new(), Vec::new()));
+    let (text, is_error) = stage.call("count_records", &json!({"model": "res.partner"}));
+    assert!(!is_error, "{text}");
+}
+
+#[test]
+fn check_live_says_which_key_expires_and_how_to_renew_it() {
+    let (company, url) = start_fake_odoo();
+    company.set_key_expiry(INTERNAL_KEY, in_days(6));
+    company.set_key_expiry(SALES_KEY, in_days(80));
+    let folder = configured_folder(&url, SALES_ROLE);
+    let ran = run(&folder, &["check", "--live"], "");
+    let (out, err) = checked_output(&ran, &url);
+    assert_eq!(ran.status.code(), Some(0), "{err}");
+    assert!(
+        out.contains("demo, credential `sales`: the API key expires on "),
+        "{out}"
+    );
+    assert!(out.contains(", in 80 days"), "{out}");
+    let warning = "warning: `demo`: the API key in `instances.demo.api_key` expires on ";
+    assert!(
+        err.contains(warning) && err.contains(", in 6 days\n  help: log in to Odoo"),
+        "{err}"
+    );
+    company.set_key_expiry(INTERNAL_KEY, in_days(-1));
+    let ran = run(&folder, &["check", "--live"], "");
+    let (_, err) = checked_output(&ran, &url);
+    assert_eq!(ran.status.code(), Some(4), "{err}");
+    let error = "error: `demo`: Odoo rejects the API key in `instances.demo.api_key`: the key is wrong, has expired, was deleted";
+    assert!(err.contains(error), "{err}");
+    assert!(err.contains("Preferences, Security, Add API Key"), "{err}");
 }
 
 fn checked_output(output: &Output, url: &str) -> (String, String) {

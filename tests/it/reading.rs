@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use odoo_sim::{ADMIN_KEY, FakeOdoo, INTERNAL_KEY, SALES_KEY};
+use odoo_sim::{ADMIN_KEY, FakeOdoo, FaultPoint, INTERNAL_KEY, SALES_KEY};
 use serde_json::json;
 
 use crate::test_gateway::{TestGateway, tool_call};
@@ -336,5 +336,31 @@ fn relations_do_not_reach_models_the_role_may_not_read() {
             &json!({"model": "res.partner", "order": order}),
         );
         assert_eq!(!failed, allowed, "{order}: {text}");
+    }
+}
+
+#[test]
+fn model_that_odoo_fails_to_describe_leaves_others_usable_and_is_not_asked_again_at_once() {
+    let stage = TestGateway::anonymous();
+    stage
+        .fake_odoo
+        .inject_error("sale.order/fields_get", FaultPoint::BeforeCall);
+    let search = |model: &str| stage.call("search_records", &json!({"model": model, "limit": 1}));
+    for _ in 0..3 {
+        let (text, is_error) = search("sale.order");
+        assert!(is_error, "{text}");
+        assert!(
+            text.contains("fails to describe the model `sale.order`"),
+            "{text}"
+        );
+        assert!(text.contains("other models are not affected"), "{text}");
+    }
+    // The one that failed is not recorded; another one would have succeeded.
+    let calls = stage.fake_odoo.calls();
+    let path = "/json/2/sale.order/fields_get";
+    assert!(calls.iter().all(|call| call.path != path));
+    for model in ["res.partner", "sale.order.line"] {
+        let (text, is_error) = search(model);
+        assert!(!is_error, "{text}");
     }
 }

@@ -8,15 +8,20 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use gatepost::config::Sources;
-use gatepost_state::store::{Retention, StateStore, StoreLocation, StoreSettings};
+use gatepost_base::RoleName;
+use gatepost_identity::{ApiKey, StoredKey, update_keys_file};
+use gatepost_state::store::{
+    Retention, StateStore, StoreError, StoreKey, StoreLocation, StoreSettings,
+};
 use odoo_sim::ADMIN_KEY;
 use serde_json::{Value, json};
 
 use crate::{
     log,
     redis_server::RedisServer,
-    test_gateway::{TestGateway, start_fake_odoo},
+    test_gateway::{TestGateway, start_fake_odoo, tool_call},
 };
 
 /// A gateway whose role may change contacts, with this additional configuration.
@@ -289,4 +294,112 @@ fn readiness_and_metrics_report_store_outage_and_recovery() {
     assert_eq!(readiness_of_changes(&stage), (200, Value::Null));
     let metrics = stage.admin_get("/metrics").body;
     assert!(!metrics.contains("\ngatepost_ledger_up{"), "{metrics}");
+}
+
+/// Two API keys with the role `clerk`, and the keys file with both.
+fn two_keys() -> ([ApiKey; 2], String) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("keys.toml");
+    let keys = [(); 2].map(|()| ApiKey::generate().unwrap());
+    for key in &keys {
+        let stored = StoredKey {
+            id: key.id().clone(),
+            hash: key.hash(),
+            name: "test".to_owned(),
+            roles: vec![RoleName::try_from("clerk").unwrap()],
+            created: jiff::Timestamp::UNIX_EPOCH,
+            expires: None,
+            revoked: None,
+        };
+        update_keys_file(&file, |keys| keys.add(stored)).unwrap();
+    }
+    (keys, fs::read_to_string(&file).unwrap())
+}
+
+/// Stores entries of a caller until the store takes no more of it; returns why.
+fn fill_store(store: &StateStore, caller: &[&str]) -> StoreError {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let mut refusal = None;
+    // Ever smaller ones, so that nothing is left.
+    for size in [200_000, 10_000, 500, 1] {
+        for number in 0.. {
+            let (size_text, number) = (size.to_string(), format!("{number}"));
+            let key = StoreKey::idempotency(&[caller.concat().as_str(), &size_text, &number]);
+            let value = Bytes::from(vec![b'x'; size]);
+            let key = key.owned_by(caller);
+            let stored = store.put_if_absent(&key, value, DAY);
+            if let Err(error) = runtime.block_on(stored) {
+                refusal = Some(error);
+                break;
+            }
+        }
+    }
+    refusal.unwrap()
+}
+
+const DAY: Duration = Duration::from_hours(24);
+
+// Attack A8: one caller filled the store, and every other caller's changes were refused.
+#[test]
+fn caller_that_fills_its_share_of_the_store_stops_only_itself_and_a_full_store_only_changes() {
+    let ([greedy, other], keys_file) = two_keys();
+    let text = configuration("[keys]\nfile = \"keys.toml\"\n[changes]\nmax_memory_mb = 4")
+        .replace("anonymous_role = \"clerk\"", "")
+        .replace("writes = \"confirm\"", "writes = \"direct\"");
+    let stage = TestGateway::from_config_with_files(&text, &[("keys.toml", &keys_file)]);
+    let call = |key: &ApiKey, tool: &str, arguments: &Value| {
+        let authorization = format!("Authorization: Bearer {}", key.reveal());
+        let headers = ["Content-Type: application/json", &authorization];
+        let message = tool_call(tool, arguments).to_string();
+        let answer = stage.request("POST", "/mcp", &headers, &message);
+        answer.tool_result()
+    };
+    let update = |key: &ApiKey, phone: &str| {
+        let arguments = json!({
+            "model": "res.partner", "ids": [7], "values": {"phone": phone}, "idempotency_key": phone
+        });
+        call(key, "update_records", &arguments)
+    };
+    let (done, failed) = update(&greedy, "1");
+    assert!(!failed, "{done}");
+    let store = stage.state_store();
+    let share = fill_store(&store, &["gatepost", "api_key", greedy.id().as_str()]);
+    assert!(matches!(share, StoreError::ShareUsed), "{share}");
+    let before = stage.fake_odoo.snapshot();
+    let (text, failed) = update(&greedy, "2");
+    assert!(failed && text.contains("as one caller may use"), "{text}");
+    assert_eq!(stage.fake_odoo.snapshot(), before);
+    let (done, failed) = update(&other, "3");
+    assert!(!failed, "{done}");
+    let why = || {
+        let (status, changes) = readiness_of_changes(&stage);
+        (
+            status,
+            changes["why"].as_str().unwrap_or_default().to_owned(),
+        )
+    };
+    wait_until("the share is not reported", || {
+        let (status, why) = why();
+        status == 200 && why.contains("a caller has used its share")
+    });
+    let metrics = stage.admin_get("/metrics").body;
+    let failures = "gatepost_ledger_failures_total{operation=\"claim\",reason=\"share_used\",store=\"memory\"}";
+    assert!(metrics.contains(failures), "{metrics}");
+
+    // Half of the rest for each further caller, until not even a small entry fits.
+    let full = (0..40).find_map(|number| {
+        let refusal = fill_store(&store, &["gatepost", "api_key", &number.to_string()]);
+        matches!(refusal, StoreError::Full).then_some(refusal)
+    });
+    assert!(full.is_some());
+    let before = stage.fake_odoo.snapshot();
+    let (text, failed) = update(&other, "4");
+    assert!(failed && text.contains("nothing was sent"), "{text}");
+    assert_eq!(stage.fake_odoo.snapshot(), before);
+    let (count, failed) = call(&other, "count_records", &json!({"model": "res.partner"}));
+    assert!(!failed, "{count}");
+    wait_until("the full store is not reported", || {
+        let (status, why) = why();
+        status == 200 && why.contains("the change store is full")
+    });
 }

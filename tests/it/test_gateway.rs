@@ -17,8 +17,9 @@ use gatepost::{
     edge::{Edge, ShutdownHandle},
     gateway::Gateway,
 };
-use gatepost_base::ProviderName;
+use gatepost_base::{InstanceName, ProviderName};
 use gatepost_identity::CheckResult;
+use gatepost_state::store::StateStore;
 use odoo_sim::{ADMIN_KEY, DATABASE, FakeOdoo};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -200,6 +201,23 @@ impl TestGateway {
         }
     }
 
+    /// Asks Odoo when its API keys expire, as a running gateway does in the background.
+    pub(crate) fn ask_when_keys_expire(&self, keys: usize) {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        for _ in 0..keys {
+            runtime.block_on(self.gateway.load().refresh_next_key_expiry());
+        }
+    }
+
+    /// What the gateway says at this time about keys of Odoo that expire, and of which
+    /// instances every key has expired.
+    pub(crate) fn key_warnings(&self, at: jiff::Timestamp) -> (Vec<String>, Vec<InstanceName>) {
+        self.gateway.load().key_warnings(at)
+    }
+
     /// What `check --live` finds out about the identity providers.
     pub(crate) fn check_providers(&self) -> Vec<(ProviderName, Vec<CheckResult>)> {
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -208,6 +226,11 @@ impl TestGateway {
         runtime
             .unwrap()
             .block_on(self.gateway.load().check_providers())
+    }
+
+    /// The store of changes.
+    pub(crate) fn state_store(&self) -> Arc<StateStore> {
+        Arc::clone(&self.gateway.load().state_store)
     }
 
     /// A path in the gateway's folder.

@@ -99,8 +99,13 @@ pub(super) fn authenticate(headers: &HeaderMap) -> Result<User, FakeOdooError> {
             group: Group::Internal,
             companies: &[1],
         }),
-        _ => Err(unauthorized("Invalid apikey")),
+        _ => Err(invalid_key()),
     }
+}
+
+/// The answer to a key that is wrong or has expired.
+pub(super) fn invalid_key() -> FakeOdooError {
+    FakeOdooError::new(401, "werkzeug.exceptions.Unauthorized", "Invalid apikey")
 }
 
 impl User {

@@ -7,7 +7,7 @@ use http::{Method as Verb, Request, Response, header};
 use serde_json::{Map, Value, json};
 
 use super::{
-    access,
+    access, api_keys,
     database::DATABASE,
     documentation,
     error::{FakeOdooError, json_response},
@@ -61,7 +61,14 @@ fn dispatch(odoo: &FakeOdoo, request: &Request<Bytes>) -> Result<Response<Bytes>
         ));
     };
     let user = access::authenticate(request.headers())?;
+    let keys = odoo.api_keys();
+    if api_keys::has_expired(&keys, user, odoo.now()) {
+        return Err(access::invalid_key());
+    }
     let mut arguments = parse_arguments(request)?;
+    if (model, method) == ("res.users.apikeys", "search_read") {
+        return api_keys::search_read(&keys, user, &arguments).map(|rows| json_response(&rows));
+    }
     let database = odoo.database();
     let table = database
         .table(model)

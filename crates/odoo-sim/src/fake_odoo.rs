@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{
+    api_keys::{self, ApiKey},
     data,
     database::Database,
     fault_injection::{FaultPoint, HeldCall, InjectedFault, PendingFaults},
@@ -27,6 +28,7 @@ pub struct FakeOdoo {
     /// The time, while a test has stopped the clock.
     fixed_time: Mutex<Option<Timestamp>>,
     pub(super) pending_faults: PendingFaults,
+    api_keys: Mutex<Vec<ApiKey>>,
     calls: Mutex<Vec<RecordedCall>>,
 }
 
@@ -51,6 +53,7 @@ impl FakeOdoo {
             write_lock: Mutex::new(()),
             fixed_time: Mutex::new(None),
             pending_faults: PendingFaults::default(),
+            api_keys: Mutex::new(api_keys::sample_keys()),
             calls: Mutex::new(Vec::new()),
         }
     }
@@ -63,6 +66,7 @@ impl FakeOdoo {
             write_lock: Mutex::new(()),
             fixed_time: Mutex::new(*lock(&self.fixed_time)),
             pending_faults: PendingFaults::default(),
+            api_keys: Mutex::new(self.api_keys()),
             calls: Mutex::new(Vec::new()),
         }
     }
@@ -81,6 +85,16 @@ impl FakeOdoo {
     /// has a resolution of one second.
     pub fn set_clock(&self, at: Option<Timestamp>) {
         *lock(&self.fixed_time) = at;
+    }
+
+    /// Lets an API key expire at this time.
+    pub fn set_key_expiry(&self, key: &str, expires: Timestamp) {
+        api_keys::set_expiry(&mut lock(&self.api_keys), key, expires);
+    }
+
+    /// Gives the user of an API key another one, which expires at this time.
+    pub fn add_other_key(&self, key: &str, expires: Timestamp) {
+        api_keys::add_other_key(&mut lock(&self.api_keys), key, expires);
     }
 
     /// Closes the connection of the next call of `model/method` over a socket
@@ -110,6 +124,10 @@ impl FakeOdoo {
     pub fn inject_error(&self, call: &str, point: FaultPoint) {
         let fault = InjectedFault::InternalError;
         self.pending_faults.add(call, point, fault);
+    }
+
+    pub(super) fn api_keys(&self) -> Vec<ApiKey> {
+        lock(&self.api_keys).clone()
     }
 
     pub(super) fn now(&self) -> Timestamp {

@@ -8,6 +8,7 @@
 
 mod access;
 mod actions;
+mod api_keys;
 mod coerce;
 mod commands;
 mod computed;

@@ -13,6 +13,9 @@ use super::{Call, Context, Domain, FieldName, FieldPath, ModelName, Operator, Or
 /// `res.users`.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum SystemQuery {
+    /// When the API keys of the current user, with this id, expire. Odoo shows all keys
+    /// to administrators, and does not report which one is in use.
+    ApiKeys(RecordId),
     /// The names and currencies of companies.
     Companies(Vec<RecordId>),
     /// The documentation of a model's methods. Needs a rule that allows reading the model.
@@ -107,6 +110,18 @@ impl SystemQuery {
             names.iter().map(|name| FieldName::known(name)).collect()
         };
         match self {
+            Self::ApiKeys(user) => Call::search_read(
+                ModelName::known("res.users.apikeys"),
+                &Domain::compare(
+                    FieldPath::known("user_id"),
+                    Operator::Equal,
+                    Value::from(user.get()),
+                ),
+                &fields(&["scope", "expiration_date"]),
+                &Order::default(),
+                0,
+                1_000,
+            ),
             Self::Companies(ids) => Call::read(
                 ModelName::known("res.company"),
                 ids,
@@ -164,7 +179,8 @@ impl SystemQuery {
             Self::Documentation(model) | Self::ExternalIds(model, _) | Self::Fields(model) => {
                 Some(model)
             }
-            Self::Companies(_)
+            Self::ApiKeys(_)
+            | Self::Companies(_)
             | Self::Languages
             | Self::CreatedRecords(_)
             | Self::Models

@@ -237,7 +237,8 @@ impl Show {
             return by_call && record.kind != "began" && self.is_in_period(record);
         }
         let outcome = self.outcome.as_deref();
-        same(&self.caller, Some(&record.caller.subject))
+        (same(&self.caller, Some(&record.caller.subject))
+            || same(&self.caller, record.caller.name.as_deref()))
             && same(&self.instance, Some(&record.instance))
             && same(&self.tool, record.tool.as_deref())
             && self.model.as_ref().is_none_or(|pattern| {
@@ -306,7 +307,14 @@ fn row(record: &StoredRecord) -> [String; 9] {
     };
     [
         time,
-        or_dash(Some(&record.caller.subject)),
+        match &record.caller.name {
+            None => or_dash(Some(&record.caller.subject)),
+            Some(name) => format!(
+                "{} ({})",
+                printable(&record.caller.subject),
+                printable(name)
+            ),
+        },
         or_dash(Some(&record.instance)),
         or_dash(record.tool.as_deref()),
         or_dash(record.model.as_deref()),

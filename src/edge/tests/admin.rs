@@ -10,7 +10,7 @@ use tokio::{
     sync::{Notify, mpsc},
 };
 
-use super::{HostEvent, ScriptedHost, TestEdge, read_until, stable_lines};
+use super::{HostEvent, ScriptedHost, TestEdge, instances, read_until, stable_lines};
 use crate::{
     config,
     edge::{
@@ -19,7 +19,7 @@ use crate::{
         drain::Drain,
     },
     gateway::Head,
-    telemetry::Telemetry,
+    telemetry::{Readiness, Telemetry},
 };
 use gatepost_base::InstanceName;
 
@@ -47,7 +47,25 @@ async fn readyz_lists_instances_and_caches_their_state() {
 
 #[tokio::test]
 async fn readyz_fails_when_no_instance_answers() {
-    let stage = TestEdge::with_readiness(Vec::new(), |_| {});
+    let stage = TestEdge::with_readiness(Readiness::default(), |_| {});
+    let answer = stage.get_admin("/readyz").await;
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+}
+
+#[tokio::test]
+async fn readyz_warns_of_keys_and_fails_once_all_of_every_instance_have_expired() {
+    let one = InstanceName::try_from("one").unwrap();
+    let mut ready = instances(vec![(one.clone(), Ok(()))]);
+    ready.warnings.push("the key expires".to_owned());
+    let stage = TestEdge::with_readiness(ready.clone(), |_| {});
+    let answer = stage.get_admin("/readyz").await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    assert!(
+        answer.contains(r#""warnings":["the key expires"]"#),
+        "{answer}"
+    );
+    ready.unusable.push(one);
+    let stage = TestEdge::with_readiness(ready, |_| {});
     let answer = stage.get_admin("/readyz").await;
     assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
 }
@@ -58,13 +76,13 @@ async fn readyz_status_after(ready_after: Duration) -> StatusCode {
     let actor = ScriptedHost {
         events: signs,
         release: Arc::new(Notify::new()),
-        readiness: vec![
+        readiness: instances(vec![
             (InstanceName::try_from("good").unwrap(), Ok(())),
             (
                 InstanceName::try_from("hangs").unwrap(),
                 Err("it does not answer".to_owned()),
             ),
-        ],
+        ]),
         readiness_delay: ready_after,
     };
     let admin = Admin::new(

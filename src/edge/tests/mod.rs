@@ -48,7 +48,7 @@ enum HostEvent {
 struct ScriptedHost {
     events: mpsc::UnboundedSender<HostEvent>,
     release: Arc<Notify>,
-    readiness: Vec<(InstanceName, Result<(), String>)>,
+    readiness: Readiness,
     /// How long the check of readiness takes.
     readiness_delay: Duration,
 }
@@ -170,13 +170,7 @@ impl RequestHandler for ScriptedHost {
     async fn readiness(&self) -> Readiness {
         drop(self.events.send(HostEvent::Started("readiness".to_owned())));
         tokio::time::sleep(self.readiness_delay).await;
-        Readiness {
-            instances: self.readiness.clone(),
-            providers: Vec::new(),
-            audit: None,
-            state_store: None,
-            limits: None,
-        }
+        self.readiness.clone()
     }
 
     fn terms(visitor: &ScriptedRequest) -> RequestTerms {
@@ -185,6 +179,14 @@ impl RequestHandler for ScriptedHost {
             requires_event_stream: visitor.accept == "text/event-stream",
             max_body_bytes: 4096,
         }
+    }
+}
+
+/// The state of these instances.
+fn instances(instances: Vec<(InstanceName, Result<(), String>)>) -> Readiness {
+    Readiness {
+        instances,
+        ..Readiness::default()
     }
 }
 
@@ -212,22 +214,19 @@ impl TestEdge {
                 Err("it does not answer".to_owned()),
             ),
         ];
-        Self::with_readiness(ready, change)
+        Self::with_readiness(instances(ready), change)
     }
 
     fn with_admin(change: impl FnOnce(&mut config::Admin)) -> Self {
-        Self::with_config(Vec::new(), |_| {}, change)
+        Self::with_config(Readiness::default(), |_| {}, change)
     }
 
-    fn with_readiness(
-        ready: Vec<(InstanceName, Result<(), String>)>,
-        change: impl FnOnce(&mut config::Server),
-    ) -> Self {
+    fn with_readiness(ready: Readiness, change: impl FnOnce(&mut config::Server)) -> Self {
         Self::with_config(ready, change, |_| {})
     }
 
     fn with_config(
-        ready: Vec<(InstanceName, Result<(), String>)>,
+        ready: Readiness,
         change: impl FnOnce(&mut config::Server),
         change_admin: impl FnOnce(&mut config::Admin),
     ) -> Self {

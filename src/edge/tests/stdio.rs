@@ -12,7 +12,7 @@ use tokio::{
 use super::{HostEvent, ScriptedHost, read_to_end, read_until, within_timeout};
 use crate::{
     edge::stdio::{StdioError, Terminations, serve},
-    telemetry::Telemetry,
+    telemetry::{Readiness, Telemetry},
 };
 use gatepost_base::InstanceName;
 
@@ -49,7 +49,7 @@ impl StdioPipe {
         let actor = ScriptedHost {
             events: sender,
             release: Arc::clone(&release),
-            readiness: Vec::new(),
+            readiness: Readiness::default(),
             readiness_delay: Duration::ZERO,
         };
         let (input, stdin) = duplex(1 << 16);

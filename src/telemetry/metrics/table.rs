@@ -20,7 +20,7 @@ use super::{
     label::{LabelValue, OrEmpty},
 };
 use crate::telemetry::{ChangeOutcome, ErrorSource, RpcErrorType, TokenLookupOutcome};
-use gatepost_base::{InstanceName, ProviderName, sync::lock};
+use gatepost_base::{CredentialName, InstanceName, ProviderName, sync::lock};
 use gatepost_state::{
     limits::{LimitOutcome, LimitScope, LimitStore},
     store::{StoreErrorReason, StoreOperation},
@@ -117,6 +117,9 @@ metrics! {
 
     /// Time in Odoo for all calls of one request.
     gatepost_odoo_duration_seconds: Histogram(instance: Option<&InstanceName>) in REQUEST_SECONDS;
+
+    /// When the API key of an Odoo user expires, in seconds since 1970; the first one if the user has several.
+    gatepost_odoo_key_expires_timestamp_seconds: Gauge<Sampled>(credential: Option<&CredentialName>, instance: &InstanceName);
 
     /// Whether Odoo responds (1) or not (0).
     gatepost_odoo_up: Gauge<Sampled>(instance: &InstanceName);

@@ -172,6 +172,9 @@ fn all_metrics() -> String {
                 )
                 .inc();
             metrics.gatepost_odoo_up(&instance).set(1);
+            metrics
+                .gatepost_odoo_key_expires_timestamp_seconds(None, &instance)
+                .set(1);
             metrics.gatepost_odoo_calls_in_flight(&instance).set(1);
             metrics.gatepost_odoo_calls_waiting(&instance).set(2);
             metrics.gatepost_odoo_connections_open(&instance).set(3);

@@ -1,0 +1,57 @@
+//! Asking Odoo in the background when its API keys expire.
+
+use jiff::Timestamp;
+
+use crate::{
+    access::{Instance, KeyExpiry, key_holder, renewal_help},
+    audit::RequestAudit,
+    gateway::Gateway,
+};
+use gatepost_base::CredentialName;
+use gatepost_odoo_client::CallStats;
+
+impl Gateway {
+    /// Asks Odoo when the next API key expires about which it has not been asked
+    /// today, and logs a warning if that is soon. One key at a time, to keep the load on
+    /// Odoo low.
+    pub async fn refresh_next_key_expiry(&self) {
+        let due = self.routes.instances().find_map(|instance| {
+            let mut accounts = instance.accounts();
+            let (credential, _) = accounts.find(|(_, account)| account.is_key_expiry_due())?;
+            Some((instance, credential.cloned()))
+        });
+        if let Some((instance, credential)) = due {
+            self.refresh_key_expiry(instance, credential).await;
+        }
+    }
+
+    async fn refresh_key_expiry(&self, instance: &Instance, credential: Option<CredentialName>) {
+        let now = Timestamp::now();
+        let caller = self.local_caller_as(instance, credential.clone());
+        // No caller asks, so there is no audit record.
+        let (call_stats, audit) = (CallStats::default(), RequestAudit::disabled());
+        let session = self.odoo_session(instance, &self.policy, &caller, &call_stats, &audit);
+        let expiry = session.refresh_key_expiry(now).await;
+        if let Some(near) = expiry.filter(|expiry| expiry.is_near(now)) {
+            warn_of_expiry(instance, credential.as_ref(), &near, now);
+        }
+    }
+}
+
+fn warn_of_expiry(
+    instance: &Instance,
+    credential: Option<&CredentialName>,
+    expiry: &KeyExpiry,
+    now: Timestamp,
+) {
+    let holder = key_holder(instance.name(), credential);
+    let (key, help) = (expiry.describe(now), renewal_help(&holder));
+    tracing::warn!(
+        instance.name = %instance.name(),
+        credential.name = credential.map(tracing::field::display),
+        key.expires_at = expiry.first().map(tracing::field::display),
+        key,
+        help,
+        "Found an Odoo API key that expires soon"
+    );
+}
