@@ -681,17 +681,9 @@ fn invalid_audit_settings_are_found_before_startup() {
         TestGateway::config_errors(&text, &[("short.key", "hunter2")])
     };
     let short = with("file = \"audit.jsonl\"\nkey_file = \"short.key\"");
-    assert!(
-        short.contains("a key has at least 32 characters"),
-        "{short}"
-    );
     assert!(!short.contains("hunter2"), "{short}");
     let nowhere = with("file = \"no/such/audit.jsonl\"");
-    assert!(nowhere.contains("is not a folder"), "{nowhere}");
     let keys = with("file = \"keys.toml\"");
-    assert!(
-        keys.contains("another key already uses this file"),
-        "{keys}"
-    );
+    insta::assert_snapshot!([short, nowhere, keys].join("\n\n"));
     assert_eq!(with(""), "");
 }

@@ -184,11 +184,7 @@ fn api_key_variable_replaces_api_key_file_of_the_file() {
         (name, "x"),
         ("GATEPOST_INSTANCES__PRODUCTION__API_KEY_FILE", "y"),
     ];
-    assert!(
-        load_text(ONE_INSTANCE, &both)
-            .unwrap_err()
-            .contains("both set")
-    );
+    insta::assert_snapshot!(load_text(ONE_INSTANCE, &both).unwrap_err());
 }
 
 #[test]
@@ -266,7 +262,9 @@ fn odoo_variables_are_ignored_with_several_instances() {
             .values()
             .all(|one| one.database.is_none())
     );
-    assert!(warnings(&checked).contains("the `ODOO_…` variables are ignored"));
+    let all = warnings(&checked);
+    let mut texts = all.split("\n\n");
+    insta::assert_snapshot!(texts.find(|text| text.contains("ODOO_DB")).unwrap());
 }
 
 #[test]
@@ -280,11 +278,9 @@ fn empty_odoo_variables_are_ignored() {
         checked.config.instances[&instance("production")].database,
         None
     );
-    assert!(
-        load_environment(&[("ODOO_URL", "")])
-            .unwrap_err()
-            .contains("no Odoo instance is configured")
-    );
+    let nothing = load_environment(&[]).unwrap_err();
+    let empty = load_environment(&[("ODOO_URL", "")]).unwrap_err();
+    assert_eq!(empty, nothing);
 }
 
 #[test]
@@ -689,10 +685,7 @@ fn indistinct_grant_condition_warns_and_is_an_error_for_zitadel() {
     "#;
     let open = text.replace(r#"provider = "partner""#, r#"provider = "company""#);
     let mistakes = load_text(&open, &[]).unwrap_err();
-    assert!(
-        mistakes.contains("the provider `company` is a Zitadel, where a user of any organisation"),
-        "{mistakes}"
-    );
+    insta::assert_snapshot!(mistakes);
     let checked = load_text(text, &[]).unwrap();
     let texts = checked.warnings.iter();
     let texts: Vec<String> = texts

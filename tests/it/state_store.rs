@@ -114,26 +114,16 @@ fn unusable_store_settings_are_rejected_at_startup() {
         TestGateway::config_errors(&configuration(more), &[("other.redb", "no database")])
     };
     assert_eq!(with(IN_FILE), "");
-    for (more, says) in [
-        (
-            "[changes]\nfile = \"no/such/changes.redb\"",
-            "is not a folder",
-        ),
-        (
-            "[changes]\nfile = \"audit.jsonl\"",
-            "already uses this file",
-        ),
-        (
-            "[changes]\nfile = \"changes.redb\"\n[redis]\nurl = \"redis://127.0.0.1\"",
-            "replicas do not share files",
-        ),
-        ("[changes]\nfile = \"other.redb\"", "is not a store file"),
-        ("[changes]\nkeep_keys_hours = 0", "1 to 8,784"),
-        ("[changes]\nmax_undo_bytes = 2_000_000", "0 to 1,048,576"),
-    ] {
-        let message = with(more);
-        assert!(message.contains(says), "{more}\n{message}");
-    }
+    let errors = [
+        "[changes]\nfile = \"no/such/changes.redb\"",
+        "[changes]\nfile = \"audit.jsonl\"",
+        "[changes]\nfile = \"changes.redb\"\n[redis]\nurl = \"redis://127.0.0.1\"",
+        "[changes]\nfile = \"other.redb\"",
+        "[changes]\nkeep_keys_hours = 0",
+        "[changes]\nmax_undo_bytes = 2_000_000",
+    ]
+    .map(with);
+    insta::assert_snapshot!(errors.join("\n\n"));
 }
 
 #[test]
@@ -142,10 +132,7 @@ fn store_file_cannot_be_opened_by_second_gateway() {
     let file = stage.path("changes.redb").display().to_string();
     let second = configuration(&format!("[changes]\nfile = \"{file}\""));
     let message = TestGateway::config_errors(&second, &[]);
-    assert!(
-        message.contains("is in use by another process"),
-        "{message}"
-    );
+    insta::assert_snapshot!(message.replace(&file, "FILE"));
     assert_eq!(
         readiness_of_changes(&stage),
         (200, json!({ "remembered": true }))
@@ -239,16 +226,8 @@ fn reload_retains_store_and_refuses_to_move_it() {
     stage.reload(&configuration(&shorter));
     stage.reload(&configuration(IN_FILE));
     let message = stage.reload_error(&configuration("[changes]\nfile = \"other.redb\""));
-    assert!(
-        message.contains("cannot be changed while the gateway runs"),
-        "{message}"
-    );
-    assert!(message.contains("restart"), "{message}");
-    let message = stage.reload_error(&configuration(""));
-    assert!(
-        message.contains("cannot be changed while the gateway runs"),
-        "{message}"
-    );
+    insta::assert_snapshot!(message);
+    assert_eq!(stage.reload_error(&configuration("")), message);
     assert!(!stage.path("other.redb").exists());
     assert_eq!(
         readiness_of_changes(&stage),

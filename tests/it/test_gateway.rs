@@ -136,13 +136,14 @@ impl TestGateway {
             fs::write(folder.path().join(name), content).unwrap();
         }
         let sources = config_sources(folder.path(), &text.replace("ODOO", "http://127.0.0.1:9"));
-        match load(&sources) {
+        let text = match load(&sources) {
             Ok(checked) => checked
                 .build()
                 .err()
                 .map_or(String::new(), |error| error.to_string()),
             Err(mistakes) => mistakes.to_string(),
-        }
+        };
+        text.replace(folder.path().to_str().unwrap(), "FOLDER")
     }
 
     /// Reloads with another configuration, as SIGHUP does.
