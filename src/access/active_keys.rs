@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::OperationError;
 use gatepost_identity::{ApiKeyError, ApiKeyId, ApiKeyStore, Caller, CallerKind, KeyUses, Now};
 
-/// The API keys in the keys file as it is now. A call keeps the configuration that
+/// The API keys in the keys file as it is now. A call uses the configuration that
 /// it began with, for minutes if a person is asked; a key that is revoked meanwhile
 /// must not write any more.
 #[derive(Debug, Default)]

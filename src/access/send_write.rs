@@ -24,7 +24,7 @@ use gatepost_odoo::{Call, LoadResult, OdooError, Operation, Request};
 use gatepost_odoo_client::{ApiKey, CallError, OdooClient, UnknownOutcome};
 use gatepost_policy::{Forbidden, Permitted, RecordAccess, WriteMode};
 
-/// How often a client hears that Odoo is still working.
+/// How often a client is notified that Odoo is still working.
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(3);
 
 /// A write that the policy permits, with the mode that applies.

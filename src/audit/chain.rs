@@ -99,7 +99,9 @@ pub struct ChainPosition {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum ChainError {
     /// It does not match its own hash.
-    #[error("it does not match its own hash: it was changed, or written with another key or none")]
+    #[error(
+        "it does not match its own hash: it was changed, or written with another key, or without one"
+    )]
     HashMismatch,
     /// It is not a line of a journal.
     #[error("it is not a line of a journal: it was changed or truncated")]

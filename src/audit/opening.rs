@@ -23,7 +23,7 @@ use super::{
 pub enum JournalOpenError {
     /// The last complete line was not written by the gateway.
     #[error(
-        "the last line of {0} does not match its hash: it was changed, or written with another key or none; check it with `gatepost audit verify`, and move the file away to start a new chain"
+        "the last line of {0} does not match its hash: it was changed, or written with another key, or without one; check it with `gatepost audit verify`, and move the file away to start a new chain"
     )]
     HashMismatch(PathBuf),
     /// It cannot be read or written.

@@ -95,7 +95,9 @@ impl AdminUrl {
             CliError::Unreachable(format!("http://{host}{path} does not answer: {error}"))
         })?;
         parse_response(&answer).ok_or_else(|| {
-            CliError::Failed(format!("http://{host}{path} does not answer with HTTP"))
+            CliError::Failed(format!(
+                "http://{host}{path} did not return an HTTP response"
+            ))
         })
     }
 

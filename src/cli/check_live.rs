@@ -36,7 +36,9 @@ pub(super) fn run_live_checks(
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| CliError::Failed(format!("no runtime can be started: {error}")))?;
+        .map_err(|error| {
+            CliError::Failed(format!("the async runtime could not be started: {error}"))
+        })?;
     let instances = report_instances(
         &checked.config,
         runtime.block_on(gateway.check_credentials()),

@@ -62,7 +62,9 @@ pub(super) fn run(demo: &Demo) -> Result<(), CliError> {
         .worker_threads(1)
         .enable_all()
         .build()
-        .map_err(|error| CliError::Failed(format!("no runtime can be started: {error}")))?;
+        .map_err(|error| {
+            CliError::Failed(format!("the async runtime could not be started: {error}"))
+        })?;
     runtime.spawn(company.serve());
     terminal::print(&getting_started(&format!("http://{address}/mcp")))?;
     edge.run(Some(ProcessTasks {

@@ -30,8 +30,8 @@ use clap::{Parser, Subcommand};
 use crate::telemetry::logging;
 use error::CliError;
 
-/// How long the last log lines may take, so that a reader of standard error that
-/// stalls does not keep the process.
+/// How long writing the last log lines may take, so that a stalled reader of standard
+/// error does not keep the process from ending.
 const LOG_FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The command line; a command is required.

@@ -22,7 +22,7 @@ use crate::{
 use gatepost_base::{RoleName, sync::lock};
 use gatepost_identity::ApiKeyStore;
 
-/// How often the keys file is looked at.
+/// How often the keys file is checked for changes.
 const KEYS_POLL_INTERVAL: Duration = Duration::from_secs(2);
 
 /// How often the last uses of keys are written, if there are new ones.
@@ -119,10 +119,10 @@ impl Reloader {
             let settings = changed.join(", ");
             warn!(
                 settings,
-                "Ignored changed settings that need a restart; the values of the start are still in use"
+                "Ignored changed settings that need a restart; the old values are still in use"
             );
             warnings.push(format!(
-                "changed, but in use only after a restart: {settings}"
+                "changed, but takes effect only after a restart: {settings}"
             ));
         }
         Ok(warnings)
@@ -165,7 +165,7 @@ impl Reloader {
                 self.record(false);
                 error!(
                     file = %path.display(),
-                    "Found an empty keys file; the keys from before are still in use. To lock everyone out, reload the configuration"
+                    "Found an empty keys file; the old keys are still in use. To lock everyone out, reload the configuration"
                 );
             }
             Ok(keys) => {
@@ -181,7 +181,7 @@ impl Reloader {
             Err(error) if error.is_missing() && current.is_empty() => {}
             Err(error) => {
                 self.record(false);
-                error!(%error, "Failed to load the keys file; the keys from before are still in use");
+                error!(%error, "Failed to load the keys file; the old keys are still in use");
             }
         }
     }
@@ -198,7 +198,7 @@ impl Reloader {
                 // Logged once, not every minute.
                 Err(error) if !failed => {
                     failed = true;
-                    warn!(%error, "Failed to write when API keys were last used; `gatepost key list` does not show it");
+                    warn!(%error, "Failed to store the last uses of API keys; `gatepost key list` does not show them");
                 }
                 Err(_) => {}
             }

@@ -81,7 +81,7 @@ pub(super) fn run(serve: &Serve) -> Result<(), CliError> {
         ],
     }));
     if let Err(error) = reloader.write_key_uses_once() {
-        warn!(%error, "Failed to write when API keys were last used");
+        warn!(%error, "Failed to store the last uses of API keys");
     }
     close_stores(&gateway.load());
     info!("Stopped");

@@ -81,7 +81,9 @@ fn serve_stdio(
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .map_err(|error| CliError::Failed(format!("no runtime can be started: {error}")))?;
+        .map_err(|error| {
+            CliError::Failed(format!("the async runtime could not be started: {error}"))
+        })?;
     runtime.spawn(beside);
     let served = runtime.block_on(async {
         // A client that stops its server sends SIGTERM, perhaps in the middle of a write.

@@ -198,7 +198,7 @@ impl<H: RequestHandler> Admin<H> {
             |service: &Option<Result<(), String>>| service.as_ref().is_none_or(Result::is_ok);
         // A provider that is unavailable does not count, because callers with a cached
         // result are still served and another replica would not reach it either. Nor
-        // does the state store, because reads go on and replicas share it.
+        // does the state store, because reads continue and replicas share it.
         let ready = !draining
             && available(&audit)
             && available(&limits)

@@ -49,7 +49,7 @@ struct Table {
     /// The connections without a request, longest first.
     idle: BTreeMap<u64, IdleConnection>,
     next: u64,
-    /// Those that were told to close and have not yet.
+    /// Those that were asked to close and have not yet.
     closing: usize,
     /// Whether a new connection waits although none is idle.
     starved: bool,
@@ -61,7 +61,7 @@ struct AddressPlaces {
     open: usize,
     /// The keys of those without a request, longest first.
     idle: BTreeSet<u64>,
-    /// Those that were told to close and have not yet.
+    /// Those that were asked to close and have not yet.
     closing: usize,
 }
 

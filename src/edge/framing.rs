@@ -131,7 +131,7 @@ impl Framing {
     fn check(&mut self, bytes: &[u8]) -> Result<usize, FramingError> {
         let mut at = 0;
         while let Some(byte) = bytes.get(at) {
-            // Data is not looked at.
+            // Data is not inspected.
             if let Part::ChunkData(left) | Part::KnownLength(left) = &mut self.part {
                 let rest = bytes.len().saturating_sub(at);
                 let taken = usize::try_from(*left).map_or(rest, |left| left.min(rest));

@@ -41,7 +41,7 @@ impl Reloads {
         if let Some(reload) = self.configuration.get() {
             // A bug in it must not stop the listeners.
             let reloaded = catch_unwind(AssertUnwindSafe(reload)).unwrap_or_else(|_panic| {
-                error!("Failed to reload the configuration because of a bug; the old one stays");
+                error!("Failed to reload the configuration because of a bug; the old one is still in use");
                 Err("the gateway has a bug, which its log describes".to_owned())
             });
             warnings.extend(reloaded?);

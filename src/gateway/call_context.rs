@@ -51,7 +51,7 @@ impl<'a> CallContext<'a> {
 
     /// Checks that the caller may do the operation on anything. Otherwise the
     /// result is `unknown`, as if there were nothing to call, or the error that
-    /// sends the client for more scopes.
+    /// asks the client to request more scopes.
     pub(super) fn authorize(&self, unknown: impl Fn() -> RequestError) -> Result<(), RequestError> {
         if self.gateway.allows(&self.caller, self.operation) {
             return Ok(());
@@ -122,7 +122,7 @@ impl<'a> CallContext<'a> {
         }
     }
 
-    /// The error that sends the client for more scopes after policy forbade part
+    /// The error that asks the client to request more scopes after policy forbade part
     /// of the call; `None` if no scope would help.
     pub(super) fn scopes_for(&self, forbidden: &Forbidden) -> Option<RequestError> {
         let instance = self.caller.instance().name();

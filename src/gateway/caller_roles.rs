@@ -88,7 +88,7 @@ impl Gateway {
             }
     }
 
-    /// The error that sends the holder of a token for more scopes; `None` if no
+    /// The error that asks the holder of a token to request more scopes; `None` if no
     /// scope would help, so that clients do not ask in a loop. `is_enough`
     /// decides for the roles that a token with those scopes would have.
     pub(super) fn insufficient_scope(

@@ -7,14 +7,14 @@ use super::{HttpResponse, endpoint::EndpointRoute, head::Head};
 /// The page; `{about}` is replaced.
 const PAGE: &str = include_str!("landing_page.html");
 
-/// Whether a request comes from a browser that wants to show something. MCP clients
-/// do not accept HTML, and a request with a token wants an answer to it.
+/// Whether a request comes from a browser that will show a page. MCP clients do not
+/// accept HTML, and a request with a token expects a response to that token.
 pub(super) fn is_wanted(head: &Head) -> bool {
     let is_read = head.method == Method::GET || head.method == Method::HEAD;
     is_read && !head.headers.contains_key(header::AUTHORIZATION) && accepts_html(&head.headers)
 }
 
-/// The page of an endpoint, or without one of the gateway. It names no instance
+/// The page of an endpoint, or of the gateway if there is none. It names no instance
 /// whose address its reader does not know already.
 pub(super) fn response(route: Option<&EndpointRoute>, path: &str) -> HttpResponse {
     let about = match route {

@@ -55,7 +55,7 @@ impl<'a> Rows<'a> {
         self.rows.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no rows.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
@@ -101,7 +101,7 @@ impl<'a> Rows<'a> {
 
 impl<'a> Row<'a> {
     /// The value of a field, if the response has it. Odoo returns fields in the order
-    /// of the request, so the field is looked for at its place there first.
+    /// of the request, so the expected place is tried first.
     pub(super) fn cell(&self, name: &str, place: usize) -> Option<Cell<'a>> {
         let is_named = |(key, _): &&(Cow<'_, str>, _)| key == name;
         let expected = self.cells.get(place).filter(is_named);

@@ -5,7 +5,7 @@
 //! single item where a list is wanted, a whole number in another notation, a record
 //! as our own tables show it (`Azure Interior [14]`), `null` for an optional argument,
 //! and arguments that a known client adds to every call. Everything else stays, and
-//! the typed arguments reject it. The values of a write are never looked into.
+//! the typed arguments reject it. The values of a write are never inspected.
 
 use std::{borrow::Cow, fmt};
 
@@ -20,7 +20,7 @@ use super::ToolError;
 
 /// The most arguments of a call; no tool takes half as many.
 const MAX_ARGUMENTS: usize = 64;
-/// The most elements of a list that are looked at one by one; no tool takes more.
+/// The most elements of a list that are inspected one by one; no tool takes more.
 const MAX_ELEMENTS: usize = 1_000;
 
 /// Arguments that clients add to the calls of every tool. Cline asks its model for
@@ -219,7 +219,7 @@ fn reshaped_element(items: &str, element: &Value) -> Option<Value> {
     }
 }
 
-/// The list that a single item, or a text that holds the list, means.
+/// The list that is meant by a single item, or by a text that holds the list.
 fn as_list(items: &str, json: &str) -> Option<Value> {
     let value: Value = serde_json::from_str(json).ok()?;
     if let Value::String(text) = &value {

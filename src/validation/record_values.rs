@@ -48,7 +48,7 @@ impl ValidatedRecords {
 ///
 /// # Errors
 /// [`OperationError::InvalidArgument`] with all that is invalid, not only the first,
-/// up to a number at which nobody reads on.
+/// up to a number that a reader can still take in.
 pub async fn validate_records(
     access: &OdooSession<'_>,
     (model, operation, ids): (&ModelName, Operation, Option<&[RecordId]>),

@@ -38,7 +38,7 @@ pub async fn dry_run_import(
     let loaded = LoadResult::parse(&response, &load)?;
     if let Some(ids) = &loaded.ids {
         // Should not happen: Odoo rolls everything back if one cell is wrong.
-        tracing::error!(odoo.model = %call.model(), "Odoo committed a dry run");
+        tracing::error!(odoo.model = %call.model(), "Found that Odoo committed a dry run");
         return Err(OperationError::InvalidArgument(format!(
             "this Odoo did not roll back the dry run, and {} records exist now. Do not import them again, and tell the administrator. Their ids: {ids:?}",
             ids.len(),

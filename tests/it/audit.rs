@@ -449,7 +449,7 @@ fn verify_spans_rotated_files_and_names_the_first_changed_line() {
     assert_eq!(code, 1);
     assert_eq!(
         err,
-        "error: ./audit.jsonl.1, line 7: it does not match its own hash: it was changed, or written with another key or none\n"
+        "error: ./audit.jsonl.1, line 7: it does not match its own hash: it was changed, or written with another key, or without one\n"
     );
 }
 

@@ -28,7 +28,7 @@ checked_name!(ApiKeyId, InvalidApiKeyId);
 ///
 /// The secret is 44 characters of base 58 (no `0`, `O`, `I`, `l`), 257 random
 /// bits. The checksum is 6 characters over all before it, so that a mistyped
-/// key is recognized without a look-up. Letters, digits and `_` only: a double
+/// key is recognized without a lookup. Letters, digits and `_` only: a double
 /// click selects the whole key, and no shell or URL changes it.
 pub struct ApiKey {
     id: ApiKeyId,

@@ -80,8 +80,8 @@ impl ClientAuth {
         }
     }
 
-    /// The same with a secret that this function invents: how the provider answers
-    /// it shows whether it looks at ours. `None` if there is no secret.
+    /// The same with a secret that this function invents: the provider's
+    /// answer shows whether it checks ours. `None` if there is no secret.
     ///
     /// # Errors
     /// If the operating system provides no randomness.

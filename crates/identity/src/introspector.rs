@@ -161,7 +161,7 @@ impl Introspector {
                 error!(
                     provider.name = %self.provider,
                     error = %error,
-                    "The identity provider rejected the gateway's own credentials"
+                    "Failed to authenticate to the identity provider, which rejected the gateway's own credentials"
                 );
                 error
             }
@@ -197,7 +197,7 @@ impl Introspector {
         let known = *lock(&self.evidence.known);
         let Answer::Refused(of_probe) = probe else {
             // It answers questions about made-up tokens. Rauthy does so before it
-            // looks at credentials.
+            // checks credentials.
             let proved = if known.accepts_client {
                 !refusal.blames_client
             } else {

@@ -23,7 +23,7 @@ pub struct KeyUses(Mutex<PendingUses>);
 #[derive(Debug, Default)]
 struct PendingUses {
     last: BTreeMap<ApiKeyId, Timestamp>,
-    /// Whether one changed since it was written.
+    /// Whether a key was used since the file was written.
     changed: bool,
 }
 

@@ -77,8 +77,8 @@ impl ProviderEndpoints {
     /// Server Metadata Discovery"), and returns the URL that has it.
     ///
     /// # Errors
-    /// What each step gives, if a client may stop before it finds metadata: clients
-    /// go on after a 404 only.
+    /// The result of each step, if a client may stop before it finds metadata: clients
+    /// continue after a 404 only.
     pub(super) async fn walk_client_discovery(&self) -> Result<Url, String> {
         self.discovery.walk_like_clients(&self.http).await
     }

@@ -32,7 +32,7 @@ gatepost_base::words! {
         /// It refused the request, because of our credentials or of the token: it
         /// has not accepted the credentials yet.
         #[error(
-            "the provider refused a question ({0}), and it is not proved that it accepts the gateway's own credentials; if no token is accepted, check `client_id`, `client_auth` and the secret or key"
+            "the provider refused a request ({0}), and has not yet shown that it accepts the gateway's own credentials; if no token is accepted, check `client_id`, `client_auth` and the secret or key"
         )]
         ClientUnproved(Arc<str>) = "credentials_unproved",
         /// Its response does not answer the request.
@@ -135,7 +135,7 @@ mod tests {
         insta::assert_snapshot!(lines.join("\n"), @"
         resting (1 s): the provider is not asked for a while, because several requests in a row failed
         credentials_refused (5 s): the provider rejected the gateway's own credentials (status 500); check `client_id`, `client_auth` and the secret or key
-        credentials_unproved (5 s): the provider refused a question (status 500), and it is not proved that it accepts the gateway's own credentials; if no token is accepted, check `client_id`, `client_auth` and the secret or key
+        credentials_unproved (5 s): the provider refused a request (status 500), and has not yet shown that it accepts the gateway's own credentials; if no token is accepted, check `client_id`, `client_auth` and the secret or key
         bad_answer (2 s): the provider's response cannot be used: status 500
         misconfigured (5 s): status 500
         no_answer (5 s): status 500

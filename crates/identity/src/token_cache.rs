@@ -15,7 +15,7 @@ use super::{Now, Principal, TokenRejected};
 const MAX_VALID_BYTES: u64 = 32 << 20;
 /// How many rejected tokens are cached.
 const MAX_REJECTED: u64 = 4_096;
-/// How long an unused valid token is cached: its next look-up may use the
+/// How long an unused valid token is cached: its next lookup may use the
 /// reserved slots.
 const IDLE_TTL: Duration = Duration::from_mins(15);
 
@@ -24,14 +24,15 @@ const IDLE_TTL: Duration = Duration::from_mins(15);
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct TokenKey([u8; 32]);
 
-/// How long answers are cached.
+/// How long the results of token checks are cached.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct CacheTtls {
-    /// That a token is valid.
+    /// A result that accepts the token.
     pub valid: Duration,
-    /// That it is not: short, because Zitadel also says so after internal errors.
+    /// A result that rejects it: short, because Zitadel also rejects tokens after
+    /// internal errors of its own.
     pub rejected: Duration,
-    /// That it is valid, beyond the first, while the provider is unavailable.
+    /// How much longer an accepting result is used while the provider is unavailable.
     pub stale_if_error: Duration,
 }
 

@@ -45,7 +45,7 @@ pub struct TokenCacheMiss {
     max_age: Option<Duration>,
 }
 
-/// The result of a look-up.
+/// The result of a lookup.
 #[derive(Clone, Debug)]
 pub struct VerifiedToken {
     /// Whose the token is.
@@ -55,7 +55,7 @@ pub struct VerifiedToken {
     pub stale: bool,
 }
 
-/// What a look-up in flight will answer.
+/// What a lookup returns to all who wait for it.
 pub(super) type LookupResult = Result<Arc<Principal>, TokenError>;
 
 impl TokenCacheMiss {
@@ -149,7 +149,7 @@ impl Provider {
                 warn!(
                     provider.name = %self.name(),
                     error = %why.cause,
-                    "Accepted a token by an expired cache entry, because its identity provider is unavailable"
+                    "Accepted a token from an expired cache entry, because its identity provider is unavailable"
                 );
                 Ok(VerifiedToken {
                     principal: Arc::clone(&previous.principal),
@@ -163,7 +163,7 @@ impl Provider {
         }
     }
 
-    /// The look-up of a token, started if none is in flight. Without a `miss`,
+    /// The lookup of a token, started if none is in flight. Without a `miss`,
     /// the token is valid and refreshed.
     fn join_or_start_lookup(
         self: &Arc<Self>,
@@ -188,12 +188,12 @@ impl Provider {
         };
         let finished = || miss.and_then(|miss| self.finished_lookup(miss, now));
         self.lookups.join_or_start(key, finished, work, || {
-            let why = ProviderError::InvalidResponse("the look-up was aborted".into());
+            let why = ProviderError::InvalidResponse("the lookup was aborted".into());
             Err(why.with_retry_after(1).into())
         })
     }
 
-    /// The result of a look-up that ended after the cache miss.
+    /// The result of a lookup that ended after the cache miss.
     fn finished_lookup(&self, miss: &TokenCacheMiss, now: Now) -> Option<LookupResult> {
         match self.cache.get(&miss.key, miss.max_age, now) {
             CachedVerdict::Valid { token, .. } => Some(Ok(token.principal)),

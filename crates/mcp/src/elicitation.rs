@@ -64,7 +64,7 @@ pub struct ElicitationId(u128);
 /// A client's response to an elicitation request.
 #[derive(Debug)]
 pub struct ElicitationResponse<'a> {
-    /// The request it answers; `None` if the id is not one of the gateway.
+    /// The request it answers; `None` if the id is not one of the gateway's own.
     pub id: Option<ElicitationId>,
     /// The result or the error.
     pub result: Result<&'a RawValue, &'a RawValue>,
@@ -221,7 +221,7 @@ impl ElicitationId {
         Self(random)
     }
 
-    /// Parses an id; `None` if it is not one of the gateway.
+    /// Parses an id; `None` if it is not one of the gateway's own.
     pub fn parse(text: &str) -> Option<Self> {
         let digits = text.strip_prefix("gp-")?;
         let plain = |b: u8| b.is_ascii_digit() || matches!(b, b'a'..=b'f');

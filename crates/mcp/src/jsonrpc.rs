@@ -38,7 +38,7 @@ pub(super) fn present<'de: 'a, 'a, D: Deserializer<'de>>(
 }
 
 /// The longest text of an id in bytes, and the most characters of a number. The id
-/// is repeated in the response and kept while the request is in flight.
+/// is repeated in the response and retained while the request is in flight.
 const MAX_ID_BYTES: usize = 256;
 
 /// The id of a request: a text of at most 256 bytes or a whole number of at most as

@@ -26,8 +26,8 @@ use gatepost_odoo::Call;
 use gatepost_policy::Permitted;
 use gatepost_tls::{self, TlsSetupError};
 
-/// The most idle connections to a server that has not answered on a connection that
-/// was idle before: a server that closes them all anyway is not worth more.
+/// The maximum number of idle connections to a server that has not yet answered on a
+/// reused one, because it may close them all.
 const MAX_UNPROVED_IDLE: usize = 4;
 /// How long an idle connection is retained. One that the server leaves open occupies a
 /// whole worker of a prefork Odoo.

@@ -121,7 +121,7 @@ impl Table {
     }
 
     /// Adds a record with this id. Creation and change stamps that the values
-    /// already have are kept.
+    /// already have are not changed.
     pub(super) fn insert_with_id(&mut self, id: u32, mut row: Row, user: u32, at: &str) {
         row.insert("id".to_owned(), id.into());
         for (field, stamp) in [

@@ -319,7 +319,7 @@ async fn notified_count(
     access.may_read(&messages).ok()?;
     let read = RecordSnapshot::read(access, (&messages, &[message]), &[field], context).await;
     if let Err(error) = &read {
-        tracing::debug!(error = %error, "Failed to read whom a message notified");
+        tracing::debug!(error = %error, "Failed to read the recipients of a message");
     }
     let read = read.ok()?;
     let partners = read.row(message)?.get("notified_partner_ids")?;

@@ -1,11 +1,11 @@
-//! A value in the form that Odoo takes.
+//! A value in the form that Odoo accepts.
 
 use serde_json::Value;
 
 use super::LinkTarget;
 use gatepost_odoo::ModelName;
 
-/// A value in the form that Odoo takes.
+/// A value in the form that Odoo accepts.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Coerced {
     pub(crate) value: Value,

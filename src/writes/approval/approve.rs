@@ -56,7 +56,7 @@ impl Approval {
         }
     }
 
-    /// Marks it as unused, because nothing was changed. When it is used again, the
+    /// Marks the approval as unused, because nothing was changed. When it is used again, the
     /// plan and the records are compared again.
     pub(crate) async fn release(&self, access: &OdooSession<'_>) {
         let Some((key, _)) = &self.0 else {

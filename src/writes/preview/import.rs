@@ -185,7 +185,7 @@ impl ImportPreview<'_> {
     }
 
     /// The cells of the lines in a row. If any cell of a line has a value, its
-    /// empty cells empty their fields.
+    /// empty cells clear their fields.
     fn line(&self, row: &[String]) -> Vec<String> {
         let columns = || self.load.line_columns(self.schema);
         let filled = columns().filter(|(at, _, _)| !cell_at(row, *at).is_empty());

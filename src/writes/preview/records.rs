@@ -27,7 +27,7 @@ const MAX_ITEMS: usize = 50;
 /// The largest preview, in bytes. A person has to be able to read it, and it says
 /// what it does not show.
 const MAX_BYTES: usize = 24 << 10;
-/// What stands in the place of what is cut.
+/// Marks where text was cut; the number of characters follows.
 const TRUNCATION_MARK: &str = "…(+";
 
 static EMPTY_LIST: Value = Value::Array(Vec::new());

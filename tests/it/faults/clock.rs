@@ -319,7 +319,7 @@ fn change_that_ends_after_redis_lost_it_is_stored_anew() {
         !failed && text.starts_with("This was done before"),
         "{text}"
     );
-    gateway.wait_for_log("Wrote the outcome of a change anew", 1);
+    gateway.wait_for_log("Stored the outcome of a change again", 1);
     let count = "gatepost_ledger_failures_total{operation=\"replace\",reason=\"forgotten\"";
     assert_eq!(gateway.metric(count), Some(1.0));
     gateway.stop_and_read_calls();

@@ -177,8 +177,7 @@ fn reload_command_reports_errors_and_settings_that_need_a_restart() {
     let (code, text) = reload(&format!("{changed}\n[telemetry]\nservice_name = \"mcp\"\n"));
     assert_eq!(code, Some(0), "{text}");
     assert!(text.contains("The gateway reloaded"), "{text}");
-    let named =
-        "changed, but in use only after a restart: server.drain_timeout_ms, telemetry.service_name";
+    let named = "changed, but takes effect only after a restart: server.drain_timeout_ms, telemetry.service_name";
     assert!(text.contains(named), "{text}");
     gateway.wait_for_log("Ignored changed settings that need a restart", 1);
     let (code, text) = reload(&base.replace("[\"*\"]", "\"*\""));

@@ -49,7 +49,7 @@ gatepost_base::words! {
     #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
     pub enum StoreErrorReason {
         /// The store had forgotten a change that has ended since, because its data was
-        /// deleted; what it knows now was written anew.
+        /// deleted; its outcome was written again.
         Forgotten = "forgotten",
         /// [`StoreError::Full`].
         Full = "full",

@@ -54,7 +54,7 @@ pub const MAX_VALUE_BYTES: usize = 1 << 20;
 /// so its end matters only once a year.
 const SECRET_TTL: Duration = Duration::from_hours(366 * 24);
 
-/// How long a refusal for want of room is reported by
+/// How long a refusal for lack of room is reported by
 /// [`check_available`](StateStore::check_available).
 const REFUSAL_REPORT_TIME: Duration = Duration::from_mins(5);
 
@@ -118,7 +118,7 @@ pub struct StateStore {
     max_bytes: AtomicU64,
     /// The size of all entries that cannot be evicted, at the last command.
     pinned_bytes: AtomicU64,
-    /// The last refusal for want of room.
+    /// The last refusal for lack of room.
     last_refusal: Mutex<Option<(Instant, StoreErrorReason)>>,
 }
 
@@ -305,7 +305,7 @@ impl StateStore {
     }
 
     /// Replaces the expected value by what came of a change. If the store has forgotten
-    /// the key, because its data was deleted meanwhile, the value is written anew, logged
+    /// the key, because its data was deleted meanwhile, the value is written again, logged
     /// and counted. A value that another change has put there since stays, which is
     /// logged and counted as well.
     ///
@@ -331,7 +331,7 @@ impl StateStore {
         // It is there already if the reply to the first command was lost.
         if other.is_none_or(|other| other == value) {
             error!(
-                "Wrote the outcome of a change anew, because the change store had lost its entry; a call that was repeated meanwhile may have been made twice"
+                "Stored the outcome of a change again, because the change store had lost its entry; a call that was repeated meanwhile may have been made twice"
             );
         } else {
             error!(
@@ -449,7 +449,7 @@ impl StateStore {
         }
     }
 
-    /// Checks that the store can be used now, and that it refused no change for want
+    /// Checks that the store can be used now, and that it refused no change for lack
     /// of room in the last five minutes. Queries a Redis.
     ///
     /// # Errors

@@ -285,7 +285,7 @@ async fn secret_is_generated_once(store: &Arc<StateStore>) {
 }
 
 #[tokio::test]
-async fn settled_entry_is_written_anew_if_the_store_forgot_it() {
+async fn settled_entry_is_written_again_if_the_store_forgot_it() {
     let server = RedisServer::start();
     let folder = tempfile::tempdir().unwrap();
     for settings in [
