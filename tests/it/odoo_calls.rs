@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use odoo_sim::{RecordedCall, SALES_KEY};
 use serde_json::{Value, json};
 
-use crate::test_gateway::TestGateway;
+use crate::{test_gateway::TestGateway, writes::change_id};
 
 /// All operations and two methods, as a salesperson who may not read invoices and
 /// journals.
@@ -137,6 +137,24 @@ fn warm_reads_cost_one_call_and_creating_a_record_at_most_six_and_none_is_refuse
         };
         assert!(warm <= most, "{tool}: {:?}", made());
     }
+    // A change has to be there first.
+    let stage = stage();
+    let changes: Vec<String> = [14, 15]
+        .iter()
+        .map(|id| json!({"model": "res.partner", "ids": [id], "values": {"phone": "1"}}))
+        .map(|update| change_id(&call(&stage, "update_records", &update).0))
+        .collect();
+    for (at, change) in changes.iter().enumerate() {
+        let before = stage.fake_odoo.calls().len();
+        let (_, made, refused) = call(&stage, "undo_change", &json!({ "change": change }));
+        assert_eq!(
+            refused,
+            0,
+            "{:?}",
+            paths(&stage.fake_odoo.calls()[before..])
+        );
+        writeln!(table, "undo_change, {}. | res.partner | {made:4}", at + 1).unwrap();
+    }
     insta::assert_snapshot!(table, @r"
     tool           | model           | cold | refused | warm | refused
     search_records | res.partner     |    8 |       2 |    1 |       0
@@ -152,6 +170,8 @@ fn warm_reads_cost_one_call_and_creating_a_record_at_most_six_and_none_is_refuse
     import_records | res.partner     |   18 |       6 |    3 |       0
     post_message   | res.partner     |    9 |       0 |    4 |       0
     call_method    | sale.order      |    7 |       0 |    3 |       0
+    undo_change, 1. | res.partner |    4
+    undo_change, 2. | res.partner |    4
     ");
 }
 

@@ -81,7 +81,7 @@ fn without_times(text: &str) -> String {
 }
 
 /// The ID by which a change can be undone.
-fn change_id(text: &str) -> String {
+pub(crate) fn change_id(text: &str) -> String {
     let (_, rest) = text
         .rsplit_once("`change`: \"")
         .unwrap_or_else(|| panic!("{text}"));

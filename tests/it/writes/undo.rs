@@ -45,6 +45,15 @@ fn update_records(stage: &TestGateway, model: &str, ids: &[u32], values: &Value)
 }
 
 #[test]
+fn change_whose_undo_the_role_does_not_allow_says_why() {
+    let rules = r#"[{ models = ["*"], operations = ["read", "create"] }]"#;
+    let stage = stage("direct", rules, &[]);
+    let tag = json!({"model": "res.partner.category", "values": {"name": "Passing"}});
+    let text = answered(&stage, "create_records", &tag);
+    insta::assert_snapshot!(text.lines().last().unwrap(), @"It cannot be undone here, because that would delete records of `res.partner.category`, which your role does not allow.");
+}
+
+#[test]
 fn updates_are_undone_in_reverse_order_and_undo_can_be_undone() {
     let stage = direct();
     let before = stage.fake_odoo.snapshot();
