@@ -135,6 +135,11 @@ impl Gateway {
             return Err(RequestError::TokenInQuery(challenge));
         }
         let bearer = Bearer::from_headers(&head.headers);
+        // Clients of older revisions ask again and again for a stream. Without a token
+        // they get the challenge first, because mcp-remote begins with a bare GET.
+        if bearer.is_ok() && head.method != Method::POST {
+            return Err(RequestError::MethodNotAllowed(methods));
+        }
         let client = log.client_address;
         let allows_anonymous = cors::is_direct_local_request(head);
         // Before authentication: a token costs a signature check or a call to a provider.
@@ -145,7 +150,6 @@ impl Gateway {
         }
         // Before authentication too, which may wait for a provider.
         let mut in_flight = self.in_flight.start(client, self.in_flight_limits)?;
-        // Before the method: the first request of mcp-remote is a bare GET that expects a challenge.
         let authenticated = self
             .authenticator
             .authenticate(

@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use crate::access::Instance;
+use gatepost_base::text::without_hidden;
 use gatepost_identity::{Bearer, ProtectedResource, Provider};
 
 /// One Odoo instance as clients reach it.
@@ -82,8 +83,8 @@ impl Endpoint {
 
 /// Text of a token for one line of the log.
 fn printable(text: &str) -> String {
-    text.chars()
-        .filter(|char| !char.is_control())
+    without_hidden(text)
+        .filter(|char| *char != '\n')
         .take(120)
         .collect()
 }

@@ -117,7 +117,7 @@ fn address_over_its_limit_gets_429_with_retry_after() {
 }
 
 #[test]
-fn requests_without_a_token_do_not_count_against_the_address() {
+fn requests_without_a_token_and_for_streams_do_not_count_against_the_address() {
     let text = r#"
 [instances.demo]
 url = "ODOO"
@@ -149,6 +149,13 @@ address_burst = 1
         assert_eq!(stage.request("GET", metadata, &[host], "").status, 200);
     }
     let with_key = ["Authorization: Bearer gp_nothing"];
+    // Clients of older revisions ask again and again for a stream.
+    for _ in 0..20 {
+        let headers = [host, "Accept: text/event-stream", with_key[0]];
+        let answer = stage.request("GET", "/mcp", &headers, "");
+        assert_eq!(answer.status, 405);
+        assert_eq!(answer.header("allow").unwrap(), "POST, OPTIONS");
+    }
     assert_eq!(ask(&with_key).status, 401);
     assert_eq!(ask(&with_key).status, 429);
     assert_eq!(ask(&[]).status, 401);

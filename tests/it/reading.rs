@@ -281,15 +281,22 @@ fn batch_of_the_oldest_revision_gets_one_batch_response() {
         {"jsonrpc": "2.0", "method": "notifications/initialized"},
         {"jsonrpc": "2.0", "id": 2, "method": "nope"},
         7,
+        {"id": 3},
     ]);
     let answers = stage.post(&batch).json();
-    let ids: Vec<_> = answers
+    let answers: Vec<_> = answers
         .as_array()
         .unwrap()
         .iter()
-        .map(|answer| answer["id"].clone())
+        .map(|answer| (answer["id"].clone(), answer["error"]["code"].clone()))
         .collect();
-    assert_eq!(ids, [json!(1), json!(2), json!(null)]);
+    let expected = [
+        (json!(1), json!(null)),
+        (json!(2), json!(-32601)),
+        (json!(null), json!(-32600)),
+        (json!(3), json!(-32600)),
+    ];
+    assert_eq!(answers, expected);
 }
 
 #[test]

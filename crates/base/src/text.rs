@@ -87,6 +87,13 @@ pub fn append_one_line(line: &mut String, text: &str, max_chars: usize) {
     }
 }
 
+/// A text without hidden characters, except for the ends of its lines.
+pub fn without_hidden(text: &str) -> impl Iterator<Item = char> {
+    MarkedChars::of(text)
+        .filter(|(char, hidden)| *char == '\n' || !hidden)
+        .map(|(char, _)| char)
+}
+
 /// Whether a text has a character that a reader sees.
 pub fn has_visible_text(text: &str) -> bool {
     MarkedChars::of(text).any(|(char, is_hidden)| !is_hidden && !char.is_whitespace())

@@ -21,12 +21,12 @@ pub(super) fn resolve_revision(
     match transport.declared_version() {
         Some(text) => match Revision::parse(text) {
             Some(revision) if revision.era() == ProtocolEra::Handshake => Ok(revision),
+            // `initialize` names its revision in the body, so the header does not matter.
+            _ if method == "initialize" => Ok(Revision::NEWEST_HANDSHAKE),
             // Later, unknown revisions would also need `_meta`.
             _ if Revision::looks_stateless(text) => Err(ProtocolError::MissingMeta(
                 "`io.modelcontextprotocol/protocolVersion` and `io.modelcontextprotocol/clientCapabilities`",
             )),
-            // `initialize` names its revision in the body, so the header does not matter.
-            _ if method == "initialize" => Ok(Revision::NEWEST_HANDSHAKE),
             _ => Err(unsupported(text)),
         },
         None if method == "initialize" => Ok(Revision::NEWEST_HANDSHAKE),

@@ -134,6 +134,36 @@ fn body_decides_the_era_and_headers_must_match() {
         ),
         "2025-11-25 initialize"
     );
+    // `initialize` names its revision in the body, whatever the header says.
+    for version in ["2027-01-01", "2026-07-28", "2024-11-05", "garbage"] {
+        assert_eq!(
+            classify(
+                &handshake_request("initialize"),
+                &http(Some(version), None, None)
+            ),
+            "2025-11-25 initialize",
+            "{version}"
+        );
+    }
+}
+
+#[test]
+fn outdated_revision_is_rejected_with_those_of_both_eras() {
+    for outdated in ["2024-11-05", "", "2025-06-18, 2025-11-25"] {
+        let body = handshake_request("tools/call").to_string();
+        let Ok(Body::Single(envelope)) = Body::parse(body.as_bytes()) else {
+            panic!("{body}");
+        };
+        let error = envelope.classify(&http(Some(outdated), None, None)).err();
+        let Some(ProtocolError::UnsupportedVersion { supported, .. }) = error else {
+            panic!("{outdated}: {error:?}");
+        };
+        let supported: Vec<&str> = supported.iter().map(|one| one.as_str()).collect();
+        assert_eq!(
+            supported,
+            ["2025-03-26", "2025-06-18", "2025-11-25", "2026-07-28"]
+        );
+    }
 }
 
 #[test]

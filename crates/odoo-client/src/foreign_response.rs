@@ -6,6 +6,7 @@ use std::{error::Error, fmt, time::Duration};
 use http::{HeaderMap, Uri, header};
 
 use super::WireResponse;
+use gatepost_base::text::without_hidden;
 
 /// The longest excerpt of a response, for the log, in characters.
 const MAX_EXCERPT_CHARS: usize = 200;
@@ -63,9 +64,8 @@ impl ForeignResponse {
         let location = response.headers.get(header::LOCATION);
         let location = location.and_then(|value| value.to_str().ok());
         let cause = classify(response, &page, location);
-        let excerpt: String = page
-            .chars()
-            .filter(|c| !c.is_control())
+        let excerpt: String = without_hidden(&page)
+            .filter(|char| *char != '\n')
             .take(MAX_EXCERPT_CHARS)
             .collect();
         Self {

@@ -200,9 +200,7 @@ fn business_rule(message: &str) -> OdooError {
     } else {
         Cow::from(message.trim())
     };
-    let mut text: String = message
-        .chars()
-        .filter(|char| *char == '\n' || !char.is_control())
+    let mut text: String = text::without_hidden(&message)
         .take(MAX_MESSAGE_CHARS)
         .collect();
     if message.len() < whole.len() && whole.len() > MAX_MESSAGE_BYTES
@@ -219,5 +217,5 @@ fn safe_first_line(message: &str) -> String {
     if line.is_empty() || reveals_internals(message) {
         return "the details are in Odoo's log".to_owned();
     }
-    line.chars().take(300).collect()
+    text::without_hidden(line).take(300).collect()
 }

@@ -142,6 +142,20 @@ fn user_messages_are_passed_on_and_internal_errors_are_not() {
         user("<p>No <b>way</b>.</p><p>a &lt; b</p>"),
         "odoo_rule: Odoo refused: No way.\na < b"
     );
+    // A record's name, which anyone may have written, turns no text around and hides none.
+    for hidden in [
+        "`Pay\u{202e}100\u{200b}\u{1b}` is closed",
+        "<p>`Pay&#x202e;100&#8203;` is closed</p>",
+    ] {
+        assert_eq!(
+            user(hidden).trim_end_matches('`'),
+            "odoo_rule: Odoo refused: `Pay100` is closed"
+        );
+    }
+    assert_eq!(
+        user("\u{646}\u{645}\u{6cc}\u{200c}\u{62f}\u{627}\u{646}\u{645}"),
+        "odoo_rule: Odoo refused: \u{646}\u{645}\u{6cc}\u{200c}\u{62f}\u{627}\u{646}\u{645}"
+    );
     assert_eq!(
         decode("odoo.exceptions.RedirectWarning", "You cannot."),
         "odoo_rule: Odoo refused: You cannot."
