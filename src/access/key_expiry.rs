@@ -47,10 +47,10 @@ pub struct KeyExpiry {
 
 /// What is known about the API key of one account.
 #[derive(Debug, Default)]
-pub(super) struct KeyState(Mutex<Known>);
+pub(super) struct KeyState(Mutex<KeyStatus>);
 
 #[derive(Debug, Default)]
-struct Known {
+struct KeyStatus {
     expiry: Option<KeyExpiry>,
     /// When Odoo is asked again; at once if this is missing.
     next_question: Option<Instant>,

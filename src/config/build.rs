@@ -142,7 +142,7 @@ impl ValidConfig {
 
     /// Builds a gateway without a journal. A provider whose settings have not
     /// changed is that of the other gateway, so that a reload does not log out its
-    /// users, and an unchanged instance continues with the turns of the other's.
+    /// users, and an unchanged instance continues with the throttle of the other's.
     fn build_gateway(&self, other: &Gateway) -> Result<Gateway, BuildError> {
         let config = &self.config;
         let providers = self.providers(&other.providers())?;

@@ -35,7 +35,7 @@ const STRAYS: [&str; 1] = ["task_progress"];
 pub(super) fn normalize<'a>(schema: &Schema, sent: &'a str) -> Result<Cow<'a, str>, ToolError> {
     let object = unwrapped(sent)?;
     // What cannot be read here is reported by the typed arguments.
-    let Ok(Members(members)) = serde_json::from_str(&object) else {
+    let Ok(RawMembers(members)) = serde_json::from_str(&object) else {
         return Ok(object);
     };
     let known = schema.get("properties").and_then(Value::as_object);
@@ -100,20 +100,20 @@ fn not_an_object() -> ToolError {
 }
 
 /// The members of an object in their order, each name once.
-struct Members<'a>(Vec<(String, &'a RawValue)>);
+struct RawMembers<'a>(Vec<(String, &'a RawValue)>);
 
-impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
+impl<'de: 'a, 'a> Deserialize<'de> for RawMembers<'a> {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct MembersVisitor;
 
         impl<'de> Visitor<'de> for MembersVisitor {
-            type Value = Members<'de>;
+            type Value = RawMembers<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<RawMembers<'de>, A::Error> {
                 let mut members: Vec<(String, &'de RawValue)> = Vec::new();
                 while let Some((name, raw)) = map.next_entry::<String, &'de RawValue>()? {
                     if members.len() == MAX_ARGUMENTS {
@@ -124,7 +124,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
                     }
                     members.push((name, raw));
                 }
-                Ok(Members(members))
+                Ok(RawMembers(members))
             }
         }
 

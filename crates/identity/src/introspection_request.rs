@@ -33,12 +33,12 @@ pub(super) enum IntrospectionResponse {
     /// A JWT with the claims, whose signature is not verified yet.
     Jwt(String),
     /// It refused the request. The reason may be our credentials, or the token.
-    Refused(Refusal),
+    Refused(IntrospectionRefusal),
 }
 
 /// A refused request.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Refusal {
+pub(super) struct IntrospectionRefusal {
     /// The status and the error code, for the log.
     pub(super) received: Arc<str>,
     /// Whether the status is 401.
@@ -91,7 +91,7 @@ impl IntrospectionRequest<'_> {
                     }
                 }
             })?;
-        if let Some(refusal) = Refusal::of(&response) {
+        if let Some(refusal) = IntrospectionRefusal::of(&response) {
             return Ok(IntrospectionResponse::Refused(refusal));
         }
         if response.status != StatusCode::OK {
@@ -123,7 +123,7 @@ impl IntrospectionRequest<'_> {
     }
 }
 
-impl Refusal {
+impl IntrospectionRefusal {
     /// The refusal in a response, if it is one.
     fn of(response: &ProviderResponse) -> Option<Self> {
         let code = error_code(response);
@@ -161,7 +161,7 @@ fn received(response: &ProviderResponse, code: &str) -> String {
     text.trim_end().to_owned()
 }
 
-/// The error of a response whose status is not 200, and that is no [`Refusal`].
+/// The error of a response whose status is not 200, and that is no [`IntrospectionRefusal`].
 fn error_from_response(response: &ProviderResponse) -> ProviderUnavailable {
     let code = error_code(response);
     let received = received(response, &code);

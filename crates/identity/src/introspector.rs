@@ -11,7 +11,7 @@ use tracing::{error, warn};
 use super::{
     ClientAuth, Now, TokenError, TokenRejected,
     circuit_breaker::{BreakerPermit, CircuitBreaker, CircuitOpen},
-    introspection_request::{IntrospectionRequest, IntrospectionResponse, Refusal},
+    introspection_request::{IntrospectionRefusal, IntrospectionRequest, IntrospectionResponse},
     jwks::KeySet,
     jwt::{self, JwtRules},
     provider_endpoints::ProviderEndpoints,
@@ -41,20 +41,20 @@ pub(super) struct Introspector {
     pub(super) breaker: CircuitBreaker,
     /// How the last request failed, if it did.
     pub(super) last_error: LastProviderError,
-    pub(super) evidence: Evidence,
+    pub(super) observed: ObservedBehaviour,
 }
 
 /// What the provider's responses have proved.
 #[derive(Debug, Default)]
-pub(super) struct Evidence {
-    known: Mutex<Known>,
+pub(super) struct ObservedBehaviour {
+    known: Mutex<Observations>,
     /// Held while the provider is asked about [`PROBE_TOKEN`]: those who wait use
     /// the same response.
     probe: tokio::sync::Mutex<()>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-struct Known {
+struct Observations {
     /// When the provider last said whether a token is active.
     answered_at: Option<Instant>,
     /// Whether it has ever said so of a made-up token, so that a refusal of that
@@ -68,13 +68,13 @@ struct Known {
 }
 
 /// What a response says.
-pub(super) enum Answer {
+pub(super) enum IntrospectionAnswer {
     /// The claims of an active token.
     Active(StrictObject),
     /// The token is not active.
     Inactive,
     /// The request was refused.
-    Refused(Refusal),
+    Refused(IntrospectionRefusal),
 }
 
 /// What a refusal is about.
@@ -112,16 +112,18 @@ impl Introspector {
                 })?;
         let asked_at = Instant::now();
         match self.ask(token, now).await {
-            Ok(Answer::Active(claims)) => {
-                lock(&self.evidence.known).accepts_client = true;
+            Ok(IntrospectionAnswer::Active(claims)) => {
+                lock(&self.observed.known).accepts_client = true;
                 self.record_answer(permit);
                 Ok(Some(claims))
             }
-            Ok(Answer::Inactive) => {
+            Ok(IntrospectionAnswer::Inactive) => {
                 self.record_answer(permit);
                 Ok(None)
             }
-            Ok(Answer::Refused(refusal)) => self.explain_refusal(&refusal, permit, now).await,
+            Ok(IntrospectionAnswer::Refused(refusal)) => {
+                self.explain_refusal(&refusal, permit, now).await
+            }
             Err(failure) => {
                 self.explain_failure(failure, token, asked_at, permit, now)
                     .await
@@ -130,14 +132,14 @@ impl Introspector {
     }
 
     fn record_answer(&self, permit: BreakerPermit<'_>) {
-        lock(&self.evidence.known).answered_at = Some(Instant::now());
+        lock(&self.observed.known).answered_at = Some(Instant::now());
         self.last_error.clear();
         permit.record_success();
     }
 
     async fn explain_refusal(
         &self,
-        refusal: &Refusal,
+        refusal: &IntrospectionRefusal,
         permit: BreakerPermit<'_>,
         now: Now,
     ) -> Result<Option<StrictObject>, TokenError> {
@@ -187,15 +189,15 @@ impl Introspector {
     /// If the provider does not answer.
     pub(super) async fn refusal_cause(
         &self,
-        refusal: &Refusal,
-        probe: &Answer,
+        refusal: &IntrospectionRefusal,
+        probe: &IntrospectionAnswer,
         now: Now,
     ) -> Result<RefusalCause, ProviderUnavailable> {
         if refusal.blames_token {
             return Ok(RefusalCause::Token);
         }
-        let known = *lock(&self.evidence.known);
-        let Answer::Refused(of_probe) = probe else {
+        let known = *lock(&self.observed.known);
+        let IntrospectionAnswer::Refused(of_probe) = probe else {
             // It answers questions about made-up tokens. Rauthy does so before it
             // checks credentials.
             let proved = if known.accepts_client {
@@ -235,10 +237,10 @@ impl Introspector {
     /// If the provider does not answer.
     pub(super) async fn checks_secret(
         &self,
-        of_ours: &Answer,
+        of_ours: &IntrospectionAnswer,
         now: Now,
     ) -> Result<bool, ProviderUnavailable> {
-        let known = *lock(&self.evidence.known);
+        let known = *lock(&self.observed.known);
         if known.accepts_client || known.ignores_secret {
             return Ok(known.accepts_client);
         }
@@ -253,12 +255,14 @@ impl Introspector {
         };
         let of_invented = self.send(PROBE_TOKEN, &invented, now).await?;
         let checks = match (of_ours, &of_invented) {
-            (Answer::Refused(ours), Answer::Refused(invented)) => ours != invented,
-            (Answer::Refused(_), _) => false,
-            (_, Answer::Refused(_)) => true,
+            (IntrospectionAnswer::Refused(ours), IntrospectionAnswer::Refused(invented)) => {
+                ours != invented
+            }
+            (IntrospectionAnswer::Refused(_), _) => false,
+            (_, IntrospectionAnswer::Refused(_)) => true,
             (_, _) => false,
         };
-        let mut known = lock(&self.evidence.known);
+        let mut known = lock(&self.observed.known);
         known.accepts_client |= checks;
         known.ignores_secret = !checks;
         Ok(checks)
@@ -268,10 +272,10 @@ impl Introspector {
     ///
     /// # Errors
     /// If the provider does not answer.
-    pub(super) async fn probe(&self, now: Now) -> Result<Answer, ProviderUnavailable> {
+    pub(super) async fn probe(&self, now: Now) -> Result<IntrospectionAnswer, ProviderUnavailable> {
         let answer = self.ask(PROBE_TOKEN, now).await?;
-        if !matches!(answer, Answer::Refused(_)) {
-            let mut known = lock(&self.evidence.known);
+        if !matches!(answer, IntrospectionAnswer::Refused(_)) {
+            let mut known = lock(&self.observed.known);
             known.answers_probes = true;
             known.answered_at = Some(Instant::now());
         }
@@ -321,8 +325,8 @@ impl Introspector {
     /// Whether the provider has answered any question since then; if none was
     /// asked, this asks about a made-up token.
     async fn has_answered_since(&self, then: Instant, now: Now) -> bool {
-        let answered = || lock(&self.evidence.known).answered_at >= Some(then);
-        let _turn = self.evidence.probe.lock().await;
+        let answered = || lock(&self.observed.known).answered_at >= Some(then);
+        let _turn = self.observed.probe.lock().await;
         answered() || (self.probe(now).await.is_ok() && answered())
     }
 
@@ -370,7 +374,7 @@ impl Introspector {
     }
 
     /// Asks about a token, with our credentials.
-    async fn ask(&self, token: &str, now: Now) -> Result<Answer, ProviderUnavailable> {
+    async fn ask(&self, token: &str, now: Now) -> Result<IntrospectionAnswer, ProviderUnavailable> {
         let auth = self.client_auth.as_ref().ok_or_else(|| {
             let why = "the gateway has no credentials for the provider; set `client_id` and a secret or key";
             ProviderError::Misconfigured(why.into())
@@ -383,7 +387,7 @@ impl Introspector {
         token: &str,
         auth: &ClientAuth,
         now: Now,
-    ) -> Result<Answer, ProviderUnavailable> {
+    ) -> Result<IntrospectionAnswer, ProviderUnavailable> {
         let endpoint = self.endpoints.introspection_url(now).await?;
         let request = IntrospectionRequest {
             endpoint: &endpoint,
@@ -392,7 +396,9 @@ impl Introspector {
         };
         let claims = match request.send(token, &self.endpoints.http, now.wall).await? {
             IntrospectionResponse::Json(claims) => claims,
-            IntrospectionResponse::Refused(refusal) => return Ok(Answer::Refused(refusal)),
+            IntrospectionResponse::Refused(refusal) => {
+                return Ok(IntrospectionAnswer::Refused(refusal));
+            }
             IntrospectionResponse::Jwt(response) => {
                 let client_id = auth.client_id();
                 let verify = |keys: &KeySet| {
@@ -410,8 +416,8 @@ impl Introspector {
             }
         };
         match claims.boolean("active") {
-            Ok(Some(true)) => Ok(Answer::Active(claims)),
-            Ok(Some(false)) => Ok(Answer::Inactive),
+            Ok(Some(true)) => Ok(IntrospectionAnswer::Active(claims)),
+            Ok(Some(false)) => Ok(IntrospectionAnswer::Inactive),
             // Treated neither as rejected nor as accepted.
             Ok(None) | Err(_) => {
                 let why = "`active` is neither `true` nor `false`";

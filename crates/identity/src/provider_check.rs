@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{
     AddressStanding, Bearer, Metadata, Now, Principal, Provider, ProviderError,
     ProviderUnavailable, TokenCacheLookup, TokenError, TokenRejected, Validation,
-    introspector::{Answer, RefusalCause},
+    introspector::{IntrospectionAnswer, RefusalCause},
     jwt,
 };
 
@@ -108,20 +108,24 @@ impl Provider {
             Err(unavailable) => return explain_unavailable(&unavailable),
         };
         let cause = match &probe {
-            Answer::Active(_) => {
+            IntrospectionAnswer::Active(_) => {
                 return CheckResult::fail(
                     "it reports a made-up token as active",
                     "do not use this provider: it reports every token as active",
                 );
             }
-            Answer::Inactive => Ok(RefusalCause::Token),
-            Answer::Refused(refusal) => introspector.refusal_cause(refusal, &probe, now).await,
+            IntrospectionAnswer::Inactive => Ok(RefusalCause::Token),
+            IntrospectionAnswer::Refused(refusal) => {
+                introspector.refusal_cause(refusal, &probe, now).await
+            }
         };
         match (cause, introspector.checks_secret(&probe, now).await) {
             (Ok(RefusalCause::Client), _) => {
                 let received = match probe {
-                    Answer::Refused(refusal) => refusal.received,
-                    Answer::Active(_) | Answer::Inactive => "no answer".into(),
+                    IntrospectionAnswer::Refused(refusal) => refusal.received,
+                    IntrospectionAnswer::Active(_) | IntrospectionAnswer::Inactive => {
+                        "no answer".into()
+                    }
                 };
                 explain_unavailable(&ProviderError::ClientRejected(received).into())
             }

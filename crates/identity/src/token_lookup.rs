@@ -7,7 +7,7 @@ use tracing::warn;
 use super::{
     AddressStanding, Bearer, Now, Principal, Provider, ProviderError, ProviderUnavailable,
     TokenRejected, jwt,
-    single_flight::Flight,
+    single_flight::InFlight,
     token_cache::{CachedToken, CachedVerdict, TokenKey},
 };
 
@@ -172,7 +172,7 @@ impl Provider {
         miss: Option<&TokenCacheMiss>,
         standing: AddressStanding,
         now: Now,
-    ) -> Flight<LookupResult> {
+    ) -> InFlight<LookupResult> {
         let was_valid = miss.is_none_or(TokenCacheMiss::was_valid);
         let (provider, token) = (Arc::clone(self), bearer.into_owned());
         let work = async move {

@@ -19,7 +19,7 @@ use super::{
     Address, ApiKey, CallError, Dialect, InvalidAddress, Json2, WireRequest, WireResponse,
     connection_count::ConnectionCounter,
     exchange::{ExchangeError, OdooConnection},
-    turns::{TurnLimits, Turns},
+    throttle::{Throttle, ThrottleLimits},
 };
 use gatepost_base::{TraceContext, sync::lock};
 use gatepost_odoo::Call;
@@ -79,7 +79,7 @@ pub struct OdooClient {
     dialect: Json2,
     settings: OdooClientSettings,
     tls: Option<Arc<ClientConfig>>,
-    turns: Arc<Turns>,
+    throttle: Arc<Throttle>,
     connections: ConnectionCounter,
     idle: Mutex<Vec<(Instant, OdooConnection)>>,
     /// Whether the server last answered on a connection that was idle before.
@@ -117,7 +117,7 @@ impl OdooClient {
             dialect: Json2 {
                 database: settings.database.clone(),
             },
-            turns: Arc::new(Turns::new(TurnLimits {
+            throttle: Arc::new(Throttle::new(ThrottleLimits {
                 url: settings.url.clone(),
                 max_in_flight: settings.max_in_flight,
                 max_waiting: settings.max_waiting,
@@ -132,11 +132,11 @@ impl OdooClient {
         })
     }
 
-    /// Continues with the turns of the client that this one replaces, if URL and limits
+    /// Continues with the throttle of the client that this one replaces, if URL and limits
     /// are the same: calls of both together stay within the limits.
     pub fn continue_turns_of(&mut self, other: &Self) {
-        if self.turns.limits == other.turns.limits {
-            self.turns = Arc::clone(&other.turns);
+        if self.throttle.limits == other.throttle.limits {
+            self.throttle = Arc::clone(&other.throttle);
         }
     }
 
@@ -185,7 +185,7 @@ impl OdooClient {
         (is_read, max_bytes): (bool, usize),
         deadline: Instant,
     ) -> Result<Bytes, CallError> {
-        let _turn = self.turns.take(deadline.into()).await?;
+        let _turn = self.throttle.take(deadline.into()).await?;
         let limit = self.settings.timeout;
         let answer = timeout(limit, self.exchange_with_retry(request, is_read, max_bytes))
             .await
@@ -194,7 +194,7 @@ impl OdooClient {
         if let Err(CallError::NotOdoo(refusal)) = &answer
             && let Some(pause) = refusal.pause()
         {
-            self.turns.pause(pause);
+            self.throttle.pause(pause);
         }
         answer.map_err(|error| error.after_sending(is_read))
     }
@@ -244,8 +244,8 @@ impl OdooClient {
     /// The current load.
     pub fn stats(&self) -> ClientStats {
         ClientStats {
-            in_flight: self.turns.concurrency.in_flight(),
-            queued: self.turns.concurrency.queued(),
+            in_flight: self.throttle.concurrency.in_flight(),
+            queued: self.throttle.concurrency.queued(),
             open_connections: {
                 // Closed ones count no longer.
                 drop(self.open_idle_connections());

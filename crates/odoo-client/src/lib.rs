@@ -17,7 +17,7 @@ mod foreign_response;
 mod json2;
 #[cfg(test)]
 mod tests;
-mod turns;
+mod throttle;
 
 pub use address::{Address, InvalidAddress};
 pub use api_key::ApiKey;

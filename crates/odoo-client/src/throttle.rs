@@ -10,18 +10,18 @@ use tokio::{
 use super::{CallError, concurrency::ConcurrencyLimit};
 use gatepost_base::sync::lock;
 
-/// The turns of the calls to one instance: so many at once, so many a second, and
-/// none while the server asks for a pause.
+/// Limits the calls to one instance: so many at once, so many a second, and none while
+/// the server asks for a pause.
 #[derive(Debug)]
-pub(super) struct Turns {
-    pub(super) limits: TurnLimits,
+pub(super) struct Throttle {
+    pub(super) limits: ThrottleLimits,
     pub(super) concurrency: ConcurrencyLimit,
     schedule: Mutex<Schedule>,
 }
 
-/// The limits of an instance. While they are the same, a reload retains the turns.
+/// The limits of an instance. While they are the same, a reload retains the throttle and its calls.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct TurnLimits {
+pub(super) struct ThrottleLimits {
     /// The URL of the instance.
     pub(super) url: String,
     /// The most calls in flight.
@@ -41,8 +41,8 @@ struct Schedule {
     paused_until: Instant,
 }
 
-impl Turns {
-    pub(super) fn new(limits: TurnLimits) -> Self {
+impl Throttle {
+    pub(super) fn new(limits: ThrottleLimits) -> Self {
         let now = Instant::now();
         Self {
             concurrency: ConcurrencyLimit::new(limits.max_in_flight, limits.max_waiting),
@@ -118,11 +118,11 @@ mod tests {
 
     use tokio::time::Instant;
 
-    use super::{TurnLimits, Turns};
+    use super::{Throttle, ThrottleLimits};
     use crate::CallError;
 
-    fn turns(max_per_second: Option<u32>) -> Turns {
-        Turns::new(TurnLimits {
+    fn throttle(max_per_second: Option<u32>) -> Throttle {
+        Throttle::new(ThrottleLimits {
             url: "http://odoo".to_owned(),
             max_in_flight: 100,
             max_waiting: 0,
@@ -133,29 +133,36 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn calls_start_at_the_pace_of_the_instance() {
-        let turns = turns(Some(2));
+        let throttle = throttle(Some(2));
         let begun = Instant::now();
         let deadline = begun + Duration::from_secs(10);
         for _ in 0..5 {
-            drop(turns.take(deadline).await.unwrap());
+            drop(throttle.take(deadline).await.unwrap());
         }
         assert_eq!(begun.elapsed(), Duration::from_secs(2));
         let soon = Instant::now() + Duration::from_millis(100);
-        let late = turns.take(soon).await;
+        let late = throttle.take(soon).await;
         assert!(matches!(late, Err(CallError::Busy { .. })), "{late:?}");
     }
 
     #[tokio::test(start_paused = true)]
     async fn pause_delays_calls_and_a_long_one_rejects_them_at_once() {
-        let turns = turns(None);
+        let throttle = throttle(None);
         let begun = Instant::now();
-        turns.pause(Duration::from_secs(7));
+        throttle.pause(Duration::from_secs(7));
         // A shorter one does not end it.
-        turns.pause(Duration::from_secs(1));
-        drop(turns.take(begun + Duration::from_secs(10)).await.unwrap());
+        throttle.pause(Duration::from_secs(1));
+        drop(
+            throttle
+                .take(begun + Duration::from_secs(10))
+                .await
+                .unwrap(),
+        );
         assert_eq!(begun.elapsed(), Duration::from_secs(7));
-        turns.pause(Duration::from_secs(20));
-        let rejected = turns.take(Instant::now() + Duration::from_secs(10)).await;
+        throttle.pause(Duration::from_secs(20));
+        let rejected = throttle
+            .take(Instant::now() + Duration::from_secs(10))
+            .await;
         let Err(CallError::Paused { retry_after }) = rejected else {
             panic!("{rejected:?}");
         };

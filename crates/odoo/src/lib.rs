@@ -37,7 +37,7 @@ pub use field_kind::{FieldClass, FieldKind};
 pub use field_name::{FieldName, InvalidFieldName};
 pub use field_path::{FieldPath, InvalidFieldPath};
 pub use load::{
-    CellMeaning, Column, InvalidLoad, Load, beginnings, cell_at, parse_ids, split_line_columns,
+    CellMeaning, Column, InvalidLoad, Load, cell_at, parse_ids, record_starts, split_line_columns,
 };
 pub use loaded::LoadResult;
 pub use method_name::{InvalidMethodName, MethodName};

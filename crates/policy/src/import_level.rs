@@ -6,8 +6,8 @@ use serde_json::{Map, Value};
 
 use super::post_image::ParentChange;
 use gatepost_odoo::{
-    CellMeaning, FieldKind, FieldName, ModelName, RecordId, Schema, beginnings, cell_at,
-    cell_value, parse_ids, split_line_columns,
+    CellMeaning, FieldKind, FieldName, ModelName, RecordId, Schema, cell_at, cell_value, parse_ids,
+    record_starts, split_line_columns,
 };
 
 /// A column as seen from one of the models that its path leads through.
@@ -61,7 +61,7 @@ impl<'a, 'l> ImportLevel<'a, 'l> {
         let (lines, others) = split_line_columns(steps, schema);
         let (mut records, mut parents) = (Vec::new(), Vec::new());
         for RowGroup { rows, parent } in groups {
-            let mut begins = beginnings(&rows, &lines, &others).into_iter().peekable();
+            let mut begins = record_starts(&rows, &lines, &others).into_iter().peekable();
             while let Some(begin) = begins.next() {
                 let end = begins.peek().copied().unwrap_or(rows.len());
                 records.push(rows.get(begin..end).unwrap_or_default().to_vec());

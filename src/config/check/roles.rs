@@ -8,13 +8,13 @@ use gatepost_policy::{MethodRisk, Pattern, is_secret};
 
 /// A rule and where it is.
 #[derive(Clone, Copy)]
-pub(super) struct RuleAt<'a> {
+pub(super) struct RuleLocation<'a> {
     pub(super) role: &'a RoleName,
     pub(super) index: usize,
     pub(super) rule: &'a Rule,
 }
 
-impl RuleAt<'_> {
+impl RuleLocation<'_> {
     /// The path of a key of the rule.
     pub(super) fn path(&self, key: &[String]) -> Vec<String> {
         [path!["roles", self.role, "rules", self.index], key].concat()
@@ -33,7 +33,7 @@ impl ConfigChecker<'_> {
                 );
             }
             for (index, rule) in role.rules.iter().enumerate() {
-                let rule = RuleAt {
+                let rule = RuleLocation {
                     role: name,
                     index,
                     rule,
@@ -58,7 +58,7 @@ impl ConfigChecker<'_> {
         }
     }
 
-    fn empty_lists(&mut self, at: RuleAt<'_>) {
+    fn empty_lists(&mut self, at: RuleLocation<'_>) {
         let rule = at.rule;
         let no_operation = rule.operations.as_ref().is_some_and(Vec::is_empty);
         let empty = [
@@ -83,7 +83,7 @@ impl ConfigChecker<'_> {
         }
     }
 
-    fn methods(&mut self, at: RuleAt<'_>) {
+    fn methods(&mut self, at: RuleLocation<'_>) {
         if at.rule.deny {
             return;
         }
@@ -115,7 +115,7 @@ impl ConfigChecker<'_> {
         }
     }
 
-    fn arguments(&mut self, at: RuleAt<'_>) {
+    fn arguments(&mut self, at: RuleLocation<'_>) {
         for (method, arguments) in &at.rule.arguments {
             let path = at.path(path!["arguments", method]);
             if at.rule.deny {
@@ -143,7 +143,7 @@ impl ConfigChecker<'_> {
         }
     }
 
-    fn fields(&mut self, at: RuleAt<'_>) {
+    fn fields(&mut self, at: RuleLocation<'_>) {
         let rule = at.rule;
         let lists = [
             ("fields", Some(&rule.fields)),
@@ -190,7 +190,7 @@ impl ConfigChecker<'_> {
         }
     }
 
-    fn domain(&mut self, at: RuleAt<'_>) {
+    fn domain(&mut self, at: RuleLocation<'_>) {
         let rule = at.rule;
         let path = at.path(path!["domain"]);
         match Domain::parse(&serde_json::Value::Array(rule.domain.clone())) {

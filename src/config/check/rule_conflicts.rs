@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{ConfigChecker, roles::RuleAt};
+use super::{ConfigChecker, roles::RuleLocation};
 use crate::config::Rule;
 use gatepost_base::RoleName;
 use gatepost_odoo::{MethodName, Operation};
@@ -92,7 +92,7 @@ impl ConfigChecker<'_> {
     pub(super) fn rule_conflicts(&mut self, role: &RoleName, rules: &[Rule]) {
         let known = RuleIndex::of(rules);
         for (index, rule) in rules.iter().enumerate().filter(|(_, rule)| !rule.deny) {
-            let at = RuleAt { role, index, rule };
+            let at = RuleLocation { role, index, rule };
             let is_restricted = !rule.domain.is_empty() || !rule.hidden_fields.is_empty();
             let others = is_restricted.then(|| known.overriding(index, rule));
             for other_index in others.into_iter().flatten() {
@@ -109,7 +109,7 @@ impl ConfigChecker<'_> {
     /// Warns if the other rule allows what this one leaves out.
     fn warn_overridden(
         &mut self,
-        at: RuleAt<'_>,
+        at: RuleLocation<'_>,
         (index, other): (usize, &Rule),
         shared: &RuleOverlap,
     ) {
@@ -142,7 +142,7 @@ impl ConfigChecker<'_> {
     }
 
     /// Warns of methods on records that the role cannot read.
-    fn warn_unreadable_methods(&mut self, at: RuleAt<'_>, rules: &RuleIndex) {
+    fn warn_unreadable_methods(&mut self, at: RuleLocation<'_>, rules: &RuleIndex) {
         if at.rule.methods.is_empty() {
             return;
         }

@@ -228,7 +228,7 @@ impl Attempt {
             let entry = self.encode(done, lost)?;
             let store = &self.key.store;
             let ttl = store.retention().idempotency_ttl;
-            store.settle(key, &self.stored, entry, ttl).await?;
+            store.complete(key, &self.stored, entry, ttl).await?;
         }
         Ok(())
     }

@@ -81,7 +81,7 @@ pub fn split_line_columns<'c>(
 
 /// The rows at which records begin (Odoo 19, `_extract_records`): a row that has
 /// only cells of lines continues the record before it.
-pub fn beginnings(rows: &[&[String]], lines: &[usize], others: &[usize]) -> Vec<usize> {
+pub fn record_starts(rows: &[&[String]], lines: &[usize], others: &[usize]) -> Vec<usize> {
     let has_text =
         |row: &[String], places: &[usize]| places.iter().any(|at| !cell_at(row, *at).is_empty());
     (0..rows.len())

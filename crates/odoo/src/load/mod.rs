@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
-pub use column::{CellMeaning, Column, beginnings, cell_at, parse_ids, split_line_columns};
+pub use column::{CellMeaning, Column, cell_at, parse_ids, record_starts, split_line_columns};
 pub use invalid::InvalidLoad;
 
 use super::{FieldKind, FieldName, Schema};
@@ -175,7 +175,7 @@ impl Load {
         let (lines, others) =
             split_line_columns(self.columns.iter().map(Column::steps).enumerate(), schema);
         let rows: Vec<&[String]> = self.rows.iter().map(Vec::as_slice).collect();
-        beginnings(&rows, &lines, &others)
+        record_starts(&rows, &lines, &others)
     }
 
     /// The same table as a dry run, which Odoo rolls back; `None` for a model where

@@ -311,7 +311,7 @@ impl StateStore {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn settle(
+    pub async fn complete(
         &self,
         key: &StoreKey,
         expected: &[u8],

@@ -299,14 +299,14 @@ async fn settled_entry_is_written_again_if_the_store_forgot_it() {
             .put_if_absent(&key, text("begun"), HOUR)
             .await
             .unwrap();
-        let settle = async |value| store.settle(&key, b"begun", text(value), HOUR).await;
-        settle("done").await.unwrap();
+        let complete = async |value| store.complete(&key, b"begun", text(value), HOUR).await;
+        complete("done").await.unwrap();
         assert_eq!(store.failure_counts(), []);
         store.get_and_delete(&key).await.unwrap();
-        settle("done").await.unwrap();
+        complete("done").await.unwrap();
         assert_eq!(store.get(&key).await.unwrap(), Some(text("done")));
         // Another change is not overwritten.
-        settle("done otherwise").await.unwrap();
+        complete("done otherwise").await.unwrap();
         assert_eq!(store.get(&key).await.unwrap(), Some(text("done")));
         assert_eq!(
             store.failure_counts(),
@@ -359,7 +359,7 @@ async fn one_caller_cannot_fill_the_store() {
         assert_eq!(others, [26, 13, 6], "{store:?}");
         // The end of a change that was begun is stored all the same.
         store
-            .settle(&of("greedy", 0), &large(10_000), large(12_000), HOUR)
+            .complete(&of("greedy", 0), &large(10_000), large(12_000), HOUR)
             .await
             .unwrap();
         // Entries that are deleted make room for their caller.
