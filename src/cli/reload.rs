@@ -31,7 +31,7 @@ pub(super) struct Reload {
 /// A reload may wait for a slow disk; its warnings are a few lines.
 const READ_LIMITS: ReadLimits = ReadLimits {
     bytes: 1 << 20,
-    timeout: Duration::from_secs(60),
+    timeout: Duration::from_mins(1),
 };
 
 pub(super) fn run(reload: &Reload) -> Result<(), CliError> {

@@ -26,7 +26,7 @@ use gatepost_identity::ApiKeyStore;
 const KEYS_POLL_INTERVAL: Duration = Duration::from_secs(2);
 
 /// How often the last uses of keys are written, if there are new ones.
-const KEY_USES_INTERVAL: Duration = Duration::from_secs(60);
+const KEY_USES_INTERVAL: Duration = Duration::from_mins(1);
 
 /// Reads the configuration and the keys file again, and swaps what the gateway uses.
 pub(super) struct Reloader {

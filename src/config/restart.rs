@@ -150,7 +150,7 @@ mod tests {
         new.server.allowed_hosts.push("gatepost:8080".to_owned());
         new.server.max_body_bytes = 2048;
         new.limits.address_per_minute = 7;
-        assert_eq!(old.settings_that_need_restart(&new), [] as [&str; 0]);
+        assert!(old.settings_that_need_restart(&new).is_empty());
         new.server.listen.clear();
         new.server.drain_timeout_ms = 1;
         new.admin.listen = None;

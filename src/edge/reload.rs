@@ -11,8 +11,10 @@ use tracing::error;
 use super::certificate::Certificate;
 
 /// What a reload does besides reading the certificates again: build a new gateway
-/// and swap it in. Returns warnings for the administrator, or why nothing was
-/// changed. A panic in it is logged and changes nothing.
+/// and swap it in.
+///
+/// Returns warnings for the administrator, or why nothing was changed. A panic in it is
+/// logged and changes nothing.
 pub type Reload = Box<dyn Fn() -> Result<Vec<String>, String> + Send + Sync>;
 
 /// What a process does beside serving requests.

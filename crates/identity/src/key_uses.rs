@@ -123,7 +123,7 @@ mod tests {
         one.store(&keys_file).unwrap();
         other.store(&keys_file).unwrap();
         let stored = KeyUses::load(&keys_file).unwrap();
-        let seconds = |key: &ApiKey| stored.get(key.id()).unwrap().to_string();
+        let seconds = |key: &ApiKey| stored[key.id()].to_string();
         assert_eq!(seconds(&shared), "2025-06-15T15:07:40Z");
         assert_eq!(seconds(&own), "2025-06-15T15:06:40Z");
         // Nothing new: the file is not written.

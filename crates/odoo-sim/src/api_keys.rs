@@ -67,8 +67,9 @@ pub(super) fn search_read(
 ) -> Result<Value, FakeOdooError> {
     let asked = arguments
         .get("domain")
-        .filter(|domain| domain[0][0] == "user_id" && domain[0][1] == "=")
-        .and_then(|domain| domain[0][2].as_u64());
+        .and_then(|domain| domain.pointer("/0"))
+        .filter(|only| only.get(0) == Some(&json!("user_id")) && only.get(1) == Some(&json!("=")))
+        .and_then(|only| only.get(2)?.as_u64());
     let Some(asked) = asked else {
         return Err(FakeOdooError::new(
             500,

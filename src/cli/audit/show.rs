@@ -7,7 +7,7 @@ use std::{
 };
 
 use clap::Args;
-use jiff::{SignedDuration, Timestamp, Unit, Zoned, civil::DateTime, tz::TimeZone};
+use jiff::{SignedDuration, Timestamp, Zoned, civil::DateTime, tz::TimeZone};
 
 use super::{CliError, JournalLocation, expiry::Expiry, terminal};
 use crate::audit::{AuditOutcome, ChainDamage, JournalSummary, StoredRecord};
@@ -272,10 +272,10 @@ impl Show {
 /// The cells of one record.
 fn row(record: &StoredRecord) -> [String; 9] {
     let or_dash = |text: Option<&str>| printable(text.unwrap_or("-"));
-    let time = record.time.parse::<Timestamp>().map_or_else(
-        |_unreadable| printable(&record.time),
-        |time| time.round(Unit::Second).unwrap_or(time).to_string(),
-    );
+    let time = record
+        .time
+        .parse::<Timestamp>()
+        .map_or_else(|_unreadable| printable(&record.time), terminal::format_time);
     if record.kind != "call" {
         let what = match record.lost {
             0 => format!("({})", printable(&record.kind)),

@@ -133,7 +133,7 @@ pub struct StoreFill {
 
 enum StoreBackend {
     File(StoreFile),
-    Memory(MemoryStore),
+    Memory(Box<MemoryStore>),
     Redis(RedisStore),
 }
 
@@ -171,7 +171,7 @@ impl StateStore {
                 StoreBackend::File(StoreFile::open(path, max_bytes)?)
             }
             StoreLocation::Memory { max_bytes } => {
-                StoreBackend::Memory(MemoryStore::new(max_bytes))
+                StoreBackend::Memory(Box::new(MemoryStore::new(max_bytes)))
             }
             StoreLocation::Redis {
                 settings,
@@ -561,7 +561,7 @@ impl Default for StateStore {
     fn default() -> Self {
         let max_bytes = 32 << 20;
         Self::with_backend(
-            StoreBackend::Memory(MemoryStore::new(max_bytes)),
+            StoreBackend::Memory(Box::new(MemoryStore::new(max_bytes))),
             Retention::default(),
             max_bytes,
         )
