@@ -327,16 +327,7 @@ async fn idle_connections_do_not_block_new_requests() {
 async fn hold_requests(stage: &mut TestEdge, count: usize) -> Vec<TcpStream> {
     let mut held = Vec::new();
     for _ in 0..count {
-        let mut client = stage.connect().await;
-        client
-            .write_all(post_and_close("/held", "{}", "").as_bytes())
-            .await
-            .unwrap();
-        assert_eq!(
-            stage.next_event().await,
-            HostEvent::Started("/held".to_owned())
-        );
-        held.push(client);
+        held.push(stage.start(&post_and_close("/held", "{}", "")).await);
     }
     held
 }

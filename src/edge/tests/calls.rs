@@ -63,15 +63,7 @@ async fn pipelined_requests_are_answered_in_order() {
 #[tokio::test]
 async fn pipelined_request_during_call_is_not_a_disconnect() {
     let mut stage = TestEdge::open();
-    let mut client = stage.connect().await;
-    client
-        .write_all(post("/held", "{}", "").as_bytes())
-        .await
-        .unwrap();
-    assert_eq!(
-        stage.next_event().await,
-        HostEvent::Started("/held".to_owned())
-    );
+    let mut client = stage.start(&post("/held", "{}", "")).await;
     client
         .write_all(post_and_close("/echo", "{\"n\":2}", "").as_bytes())
         .await
@@ -177,13 +169,7 @@ async fn long_call_becomes_event_stream_with_heartbeats() {
 #[tokio::test]
 async fn reset_cancels_call_and_half_close_does_not() {
     let mut stage = TestEdge::open();
-    let mut client = stage.connect().await;
-    let request = post("/held", "{}", "");
-    client.write_all(request.as_bytes()).await.unwrap();
-    assert_eq!(
-        stage.next_event().await,
-        HostEvent::Started("/held".to_owned())
-    );
+    let mut client = stage.start(&post("/held", "{}", "")).await;
     client.shutdown().await.unwrap();
     // Read after the half-close, on another connection.
     stage.send(&post_and_close("/echo", "{}", "")).await;
@@ -195,12 +181,7 @@ async fn reset_cancels_call_and_half_close_does_not() {
     let answer = read_to_end(&mut client).await;
     assert!(answer.ends_with("{\"held\":1}"), "{answer}");
 
-    let mut client = stage.connect().await;
-    client.write_all(request.as_bytes()).await.unwrap();
-    assert_eq!(
-        stage.next_event().await,
-        HostEvent::Started("/held".to_owned())
-    );
+    let client = stage.start(&post("/held", "{}", "")).await;
     client.set_zero_linger().unwrap();
     drop(client);
     assert_eq!(

@@ -10,13 +10,7 @@ use super::{
 #[tokio::test]
 async fn shutdown_waits_for_running_call_and_then_ends() {
     let mut stage = TestEdge::open();
-    let mut client = stage.connect().await;
-    let request = post("/held", "{}", "");
-    client.write_all(request.as_bytes()).await.unwrap();
-    assert_eq!(
-        stage.next_event().await,
-        HostEvent::Started("/held".to_owned())
-    );
+    let mut client = stage.start(&post("/held", "{}", "")).await;
 
     stage.shutdown.shut_down();
     // Requests during the drain are still answered, and their connections closed.
@@ -46,13 +40,7 @@ async fn shutdown_closes_idle_connections() {
 #[tokio::test]
 async fn call_exceeding_drain_timeout_is_aborted_and_counted_as_cut() {
     let mut stage = TestEdge::with_server(|server| server.drain_timeout_ms = 50);
-    let mut client = stage.connect().await;
-    let request = post_and_close("/held", "{}", "");
-    client.write_all(request.as_bytes()).await.unwrap();
-    assert_eq!(
-        stage.next_event().await,
-        HostEvent::Started("/held".to_owned())
-    );
+    let mut client = stage.start(&post_and_close("/held", "{}", "")).await;
     stage.shutdown.shut_down();
     stage.wait_for_exit().await;
     assert_eq!(
@@ -70,13 +58,7 @@ async fn call_exceeding_drain_timeout_is_aborted_and_counted_as_cut() {
 #[tokio::test]
 async fn readyz_fails_while_draining_and_livez_stays_ok() {
     let mut stage = TestEdge::open();
-    let mut client = stage.connect().await;
-    let request = post("/held", "{}", "");
-    client.write_all(request.as_bytes()).await.unwrap();
-    assert_eq!(
-        stage.next_event().await,
-        HostEvent::Started("/held".to_owned())
-    );
+    let mut client = stage.start(&post("/held", "{}", "")).await;
     stage.shutdown.shut_down();
     let answer = stage.get_admin("/readyz").await;
     assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
@@ -135,14 +117,7 @@ async fn shutdown_under_steady_traffic_ends_with_nothing_cut() {
 #[tokio::test]
 async fn request_on_open_connection_is_not_begun_in_second_half_of_drain() {
     let mut stage = TestEdge::with_server(|server| server.drain_timeout_ms = 400);
-    let mut held = stage.connect().await;
-    held.write_all(post("/held", "{}", "").as_bytes())
-        .await
-        .unwrap();
-    assert_eq!(
-        stage.next_event().await,
-        HostEvent::Started("/held".to_owned())
-    );
+    let _held = stage.start(&post("/held", "{}", "")).await;
     let mut fresh = stage.connect().await;
     stage.wait_for_metric("connections_open 2").await;
     stage.shutdown.shut_down();

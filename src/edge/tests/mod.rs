@@ -273,6 +273,15 @@ impl TestEdge {
         TcpStream::connect(self.address).await.unwrap()
     }
 
+    /// Sends a request to `/held`, and returns its connection once the call has started.
+    async fn start(&mut self, request: &str) -> TcpStream {
+        let mut client = self.connect().await;
+        client.write_all(request.as_bytes()).await.unwrap();
+        let started = HostEvent::Started("/held".to_owned());
+        assert_eq!(self.next_event().await, started);
+        client
+    }
+
     /// Sends the bytes and reads to the end of the connection.
     async fn send(&self, bytes: &str) -> String {
         self.send_to(self.address, bytes).await

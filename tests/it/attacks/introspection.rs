@@ -13,13 +13,7 @@ use crate::idp::{
 fn fixture_with_auth(asker: ExpectedClientAuth, provider: &str) -> IdpFixture {
     let idp = Idp::start();
     idp.expect_client_auth(asker);
-    IdpFixture::with_idp(
-        idp,
-        ConfigOverrides {
-            provider,
-            ..ConfigOverrides::default()
-        },
-    )
+    IdpFixture::with_idp(idp, ConfigOverrides::of_provider(provider))
 }
 
 fn single_introspection(scene: &IdpFixture) -> RecordedRequest {
@@ -179,13 +173,7 @@ fn assertion_has_configured_audience() {
     let audience = format!("{}/token", idp.issuer());
     idp.expect_client_auth(key_auth(&idp, Some(&audience)));
     let provider = format!("{ZITADEL_PROVIDER}\nassertion_audience = \"{audience}\"");
-    let scene = IdpFixture::with_idp(
-        idp,
-        ConfigOverrides {
-            provider: &provider,
-            ..ConfigOverrides::default()
-        },
-    );
+    let scene = IdpFixture::with_idp(idp, ConfigOverrides::of_provider(&provider));
     scene.assert_served(&scene.token_with(&json!({"aud": "4711"})));
 }
 
@@ -226,13 +214,7 @@ fn client_key_may_be_pem_with_configured_key_id() {
 fn invalid_key_file_is_reported_at_startup_without_its_content() {
     let idp = Idp::start();
     idp.expect_client_auth(key_auth(&idp, None));
-    let text = super::configuration(
-        &idp,
-        ConfigOverrides {
-            provider: ZITADEL_PROVIDER,
-            ..ConfigOverrides::default()
-        },
-    );
+    let text = super::configuration(&idp, ConfigOverrides::of_provider(ZITADEL_PROVIDER));
     let pem = SigningKey::rsa(2, "x").private_pem();
     let good = super::zitadel_key("gatepost", "1", &pem);
     let damaged = good.replace("MII", "XXX");
@@ -262,13 +244,7 @@ const SIGNED_INTROSPECTION: &str =
 fn signing_fixture() -> IdpFixture {
     let idp = Idp::start();
     idp.sign_responses();
-    IdpFixture::with_idp(
-        idp,
-        ConfigOverrides {
-            provider: SIGNED_INTROSPECTION,
-            ..ConfigOverrides::default()
-        },
-    )
+    IdpFixture::with_idp(idp, ConfigOverrides::of_provider(SIGNED_INTROSPECTION))
 }
 
 // RFC 9701 section 5.
@@ -318,13 +294,7 @@ fn unsigned_response_gives_503_if_signature_is_required() {
 fn signed_response_gives_503_if_not_configured() {
     let idp = Idp::start();
     idp.sign_responses();
-    let scene = IdpFixture::with_idp(
-        idp,
-        ConfigOverrides {
-            provider: NO_CACHE,
-            ..ConfigOverrides::default()
-        },
-    );
+    let scene = IdpFixture::with_idp(idp, ConfigOverrides::of_provider(NO_CACHE));
     scene.assert_unavailable(&scene.token());
 }
 

@@ -395,27 +395,15 @@ fn key_set_is_fetched_over_tls_only_with_trusted_ca() {
         tls: true,
         ..IdpOptions::default()
     });
-    let scene = IdpFixture::with_idp(
-        idp,
-        ConfigOverrides {
-            provider: VALIDATE_JWT,
-            ..ConfigOverrides::default()
-        },
-    );
+    let scene = IdpFixture::with_idp(idp, ConfigOverrides::of_provider(VALIDATE_JWT));
     scene.assert_served(&scene.jwt_with(&json!({})));
     // The same without the certificate of the authority.
     let idp = Idp::start_with(&IdpOptions {
         tls: true,
         ..IdpOptions::default()
     });
-    let text = super::configuration(
-        &idp,
-        ConfigOverrides {
-            provider: VALIDATE_JWT,
-            ..ConfigOverrides::default()
-        },
-    )
-    .replace("ca_file = \"authority.pem\"", "");
+    let text = super::configuration(&idp, ConfigOverrides::of_provider(VALIDATE_JWT))
+        .replace("ca_file = \"authority.pem\"", "");
     let stage = TestGateway::from_config(&text);
     let claims = json!({"iss": idp.issuer(), "aud": PRODUCTION, "sub": "alice", "exp": 4_000_000_000_u32, "roles": ["odoo_reader"]});
     let bearer = format!(

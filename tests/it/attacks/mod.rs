@@ -68,6 +68,18 @@ pub(crate) struct ConfigOverrides<'a> {
     pub(crate) more: &'a str,
 }
 
+impl<'a> ConfigOverrides<'a> {
+    /// Only these lines in `[providers.company]`.
+    pub(crate) fn of_provider(lines: &'a str) -> Self {
+        Self {
+            provider: lines,
+            ..Self::default()
+        }
+    }
+}
+
+/// Timeouts for a provider's responses that tests can wait for.
+const SHORT_TIMEOUTS: &str = "timeout_ms = 1000\nconnect_timeout_ms = 1000";
 /// Settings for tests without a cache: no response is cached.
 pub(crate) const NO_CACHE: &str = "cache_ttl_s = 0\nnegative_ttl_s = 0";
 /// Settings for signed tokens that are verified by the gateway.
@@ -117,10 +129,7 @@ impl IdpFixture {
 
     /// Starts both with these lines in `[providers.company]`.
     pub(crate) fn with_provider(lines: &str) -> Self {
-        Self::with_config(ConfigOverrides {
-            provider: lines,
-            ..ConfigOverrides::default()
-        })
+        Self::with_config(ConfigOverrides::of_provider(lines))
     }
 
     pub(crate) fn with_config(words: ConfigOverrides<'_>) -> Self {

@@ -2,14 +2,13 @@
 
 use serde_json::json;
 
-use super::{ConfigOverrides, ForbiddenListener, IdpFixture, NO_CACHE, VALIDATE_JWT};
+use super::{
+    ConfigOverrides, ForbiddenListener, IdpFixture, NO_CACHE, SHORT_TIMEOUTS, VALIDATE_JWT,
+};
 use crate::{
     idp::{Endpoint, ExpectedClientAuth, Idp, IdpOptions, Mode, wait_until},
     log,
 };
-
-/// A timeout for a provider's responses that tests can wait for.
-const SHORT_TIMEOUTS: &str = "timeout_ms = 1000\nconnect_timeout_ms = 1000";
 
 /// The number of failures after which the circuit breaker opens.
 const MAX_FAILURES: usize = 50;
@@ -119,10 +118,7 @@ fn callers_share_one_failed_discovery_attempt() {
     idp.set_mode(Endpoint::Discovery, Mode::Hang);
     let scene = IdpFixture::with_idp(
         idp,
-        ConfigOverrides {
-            provider: "timeout_ms = 1200\nconnect_timeout_ms = 1200",
-            ..ConfigOverrides::default()
-        },
+        ConfigOverrides::of_provider("timeout_ms = 1200\nconnect_timeout_ms = 1200"),
     );
     std::thread::scope(|threads| {
         threads.spawn(|| scene.assert_unavailable(&scene.token()));
@@ -260,13 +256,7 @@ fn provider_down_at_startup_is_used_once_it_is_up() {
             down: true,
             ..IdpOptions::default()
         });
-        let scene = IdpFixture::with_idp(
-            idp,
-            ConfigOverrides {
-                provider: &provider,
-                ..ConfigOverrides::default()
-            },
-        );
+        let scene = IdpFixture::with_idp(idp, ConfigOverrides::of_provider(&provider));
         let token = scene.jwt_with(&json!({}));
         scene.idp.set_token(&token, scene.claims());
         scene.assert_unavailable(&token);
@@ -290,13 +280,7 @@ fn metadata_of_another_issuer_is_reported_in_readyz() {
     for issuer in ["https://evil.test", "http://127.0.0.1", "", "/"] {
         let idp = Idp::start();
         idp.set_metadata("issuer", json!(issuer));
-        let scene = IdpFixture::with_idp(
-            idp,
-            ConfigOverrides {
-                provider: SHORT_TIMEOUTS,
-                ..ConfigOverrides::default()
-            },
-        );
+        let scene = IdpFixture::with_idp(idp, ConfigOverrides::of_provider(SHORT_TIMEOUTS));
         scene.assert_unavailable(&scene.token());
         assert_eq!(scene.idp.request_count(Endpoint::Introspection), 0);
         let ready = scene.gateway.admin_get("/readyz");
@@ -321,13 +305,7 @@ fn invalid_or_incomplete_metadata_gives_503() {
     ] {
         let idp = Idp::start();
         idp.set_mode(Endpoint::Discovery, mode.clone());
-        let scene = IdpFixture::with_idp(
-            idp,
-            ConfigOverrides {
-                provider: SHORT_TIMEOUTS,
-                ..ConfigOverrides::default()
-            },
-        );
+        let scene = IdpFixture::with_idp(idp, ConfigOverrides::of_provider(SHORT_TIMEOUTS));
         scene.assert_unavailable(&scene.token());
         assert_eq!(
             scene.idp.request_count(Endpoint::Introspection),
@@ -345,13 +323,7 @@ fn invalid_or_incomplete_metadata_gives_503() {
     ] {
         let idp = Idp::start();
         idp.set_metadata("introspection_endpoint", endpoint);
-        let scene = IdpFixture::with_idp(
-            idp,
-            ConfigOverrides {
-                provider: SHORT_TIMEOUTS,
-                ..ConfigOverrides::default()
-            },
-        );
+        let scene = IdpFixture::with_idp(idp, ConfigOverrides::of_provider(SHORT_TIMEOUTS));
         scene.assert_unavailable(&scene.token());
     }
 }

@@ -245,10 +245,9 @@ fn roles_come_only_from_matching_grants() {
 // T-28: roles elsewhere in the token are ignored.
 #[test]
 fn roles_are_read_only_from_configured_claim() {
-    let scene = IdpFixture::with_config(ConfigOverrides {
-        provider: "cache_ttl_s = 0\nrole_claims = [\"/realm_access/roles\"]",
-        ..ConfigOverrides::default()
-    });
+    let scene = IdpFixture::with_config(ConfigOverrides::of_provider(
+        "cache_ttl_s = 0\nrole_claims = [\"/realm_access/roles\"]",
+    ));
     scene.assert_served(
         &scene.token_with(&json!({"roles": null, "realm_access": {"roles": ["odoo_reader"]}})),
     );

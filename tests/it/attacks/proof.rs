@@ -21,10 +21,7 @@ const SHORT: &str =
 fn fixture(refusals: Refusals) -> IdpFixture {
     let idp = Idp::start();
     idp.refuse_like(refusals);
-    let provider = ConfigOverrides {
-        provider: SHORT,
-        ..ConfigOverrides::default()
-    };
+    let provider = ConfigOverrides::of_provider(SHORT);
     IdpFixture::with_idp(idp, provider)
 }
 

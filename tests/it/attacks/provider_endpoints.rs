@@ -8,15 +8,13 @@
 use serde_json::json;
 
 use super::{
-    ConfigOverrides, ForbiddenListener, HOST, IdpFixture, JSON, PRODUCTION, VALIDATE_JWT,
-    configuration, count_request,
+    ConfigOverrides, ForbiddenListener, HOST, IdpFixture, JSON, PRODUCTION, SHORT_TIMEOUTS,
+    VALIDATE_JWT, configuration, count_request,
 };
 use crate::{
     idp::{Endpoint, Idp, IdpOptions, Mode, Refusals, wait_until},
     test_gateway::TestGateway,
 };
-
-const SHORT_TIMEOUTS: &str = "timeout_ms = 1000\nconnect_timeout_ms = 1000";
 
 // T-23
 #[test]
@@ -47,24 +45,12 @@ fn endpoints_at_foreign_addresses_are_not_contacted() {
     for place in places {
         let idp = Idp::start();
         idp.set_metadata("introspection_endpoint", json!(place));
-        let scene = IdpFixture::with_idp(
-            idp,
-            ConfigOverrides {
-                provider: SHORT_TIMEOUTS,
-                ..ConfigOverrides::default()
-            },
-        );
+        let scene = IdpFixture::with_idp(idp, ConfigOverrides::of_provider(SHORT_TIMEOUTS));
         scene.assert_unavailable(&scene.token());
         let idp = Idp::start();
         idp.set_metadata("jwks_uri", json!(place));
         let provider = format!("{VALIDATE_JWT}\n{SHORT_TIMEOUTS}");
-        let scene = IdpFixture::with_idp(
-            idp,
-            ConfigOverrides {
-                provider: &provider,
-                ..ConfigOverrides::default()
-            },
-        );
+        let scene = IdpFixture::with_idp(idp, ConfigOverrides::of_provider(&provider));
         scene.assert_unavailable(&scene.jwt_with(&json!({})));
     }
     trap.assert_untouched();
@@ -79,13 +65,7 @@ fn endpoint_with_userinfo_is_rejected() {
         let idp = Idp::start();
         let place = idp.issuer().replace("http://", &format!("http://{user}")) + "/introspect";
         idp.set_metadata("introspection_endpoint", json!(place));
-        let scene = IdpFixture::with_idp(
-            idp,
-            ConfigOverrides {
-                provider: SHORT_TIMEOUTS,
-                ..ConfigOverrides::default()
-            },
-        );
+        let scene = IdpFixture::with_idp(idp, ConfigOverrides::of_provider(SHORT_TIMEOUTS));
         scene.assert_unavailable(&scene.token());
         assert_eq!(scene.idp.request_count(Endpoint::Introspection), 0);
     }
@@ -101,13 +81,7 @@ fn https_issuer_cannot_downgrade_to_http_endpoint() {
     });
     let plain = format!("http://127.0.0.1:{}/introspect", trap.port());
     idp.set_metadata("introspection_endpoint", json!(plain));
-    let scene = IdpFixture::with_idp(
-        idp,
-        ConfigOverrides {
-            provider: SHORT_TIMEOUTS,
-            ..ConfigOverrides::default()
-        },
-    );
+    let scene = IdpFixture::with_idp(idp, ConfigOverrides::of_provider(SHORT_TIMEOUTS));
     scene.assert_unavailable(&scene.token());
     trap.assert_untouched();
 }
@@ -122,13 +96,7 @@ fn endpoint_at_other_host_needs_configuration() {
         let idp = Idp::start();
         other.expect_client_auth(idp.client_auth());
         idp.set_metadata("introspection_endpoint", json!(place));
-        IdpFixture::with_idp(
-            idp,
-            ConfigOverrides {
-                provider,
-                ..ConfigOverrides::default()
-            },
-        )
+        IdpFixture::with_idp(idp, ConfigOverrides::of_provider(provider))
     };
     let named = format!(
         "{SHORT_TIMEOUTS}\nendpoint_hosts = [\"localhost\"]\nprivate_networks = [\"127.0.0.0/8\", \"::1/128\"]"
@@ -156,13 +124,7 @@ fn only_resolved_addresses_in_allowed_networks_are_contacted() {
     let place = format!("http://localhost:{}/introspect", six.port());
     idp.set_metadata("introspection_endpoint", json!(place));
     let provider = format!("{SHORT_TIMEOUTS}\nendpoint_hosts = [\"localhost\"]");
-    let scene = IdpFixture::with_idp(
-        idp,
-        ConfigOverrides {
-            provider: &provider,
-            ..ConfigOverrides::default()
-        },
-    );
+    let scene = IdpFixture::with_idp(idp, ConfigOverrides::of_provider(&provider));
     scene.assert_unavailable(&scene.token());
     six.assert_untouched();
 }
@@ -172,13 +134,7 @@ fn only_resolved_addresses_in_allowed_networks_are_contacted() {
 fn plain_http_issuer_off_this_machine_is_rejected() {
     let idp = Idp::start();
     // `localhost` as a name of its own is allowed; under another name it is a private address.
-    let text = configuration(
-        &idp,
-        ConfigOverrides {
-            provider: SHORT_TIMEOUTS,
-            ..ConfigOverrides::default()
-        },
-    );
+    let text = configuration(&idp, ConfigOverrides::of_provider(SHORT_TIMEOUTS));
     let text = text.replace(
         idp.issuer(),
         &format!("http://localhost.localdomain:{}", idp.port()),
@@ -227,13 +183,7 @@ fn issuer_with_path_is_discovered() {
         path: "/realms/acme",
         ..IdpOptions::default()
     });
-    let scene = IdpFixture::with_idp(
-        signed,
-        ConfigOverrides {
-            provider: VALIDATE_JWT,
-            ..ConfigOverrides::default()
-        },
-    );
+    let scene = IdpFixture::with_idp(signed, ConfigOverrides::of_provider(VALIDATE_JWT));
     scene.assert_served(&scene.jwt_with(&json!({"aud": PRODUCTION})));
 }
 
@@ -241,23 +191,11 @@ fn issuer_with_path_is_discovered() {
 fn configured_endpoint_urls_need_no_discovery() {
     let idp = Idp::start();
     let provider = format!("introspection_url = \"{}/introspect\"", idp.issuer());
-    let scene = IdpFixture::with_idp(
-        idp,
-        ConfigOverrides {
-            provider: &provider,
-            ..ConfigOverrides::default()
-        },
-    );
+    let scene = IdpFixture::with_idp(idp, ConfigOverrides::of_provider(&provider));
     scene.assert_served(&scene.token());
     let idp = Idp::start();
     let provider = format!("{VALIDATE_JWT}\njwks_url = \"{}/jwks\"", idp.issuer());
-    let scene = IdpFixture::with_idp(
-        idp,
-        ConfigOverrides {
-            provider: &provider,
-            ..ConfigOverrides::default()
-        },
-    );
+    let scene = IdpFixture::with_idp(idp, ConfigOverrides::of_provider(&provider));
     scene.assert_served(&scene.jwt_with(&json!({})));
 }
 
@@ -275,10 +213,7 @@ fn forbidden_endpoint_in_metadata_is_not_believed_for_long() {
             ("jwks_uri", format!("{}/jwks", idp.issuer()))
         };
         idp.set_metadata(member, json!("http://169.254.169.254/latest"));
-        let overrides = ConfigOverrides {
-            provider,
-            ..ConfigOverrides::default()
-        };
+        let overrides = ConfigOverrides::of_provider(provider);
         let scene = IdpFixture::with_idp(idp, overrides);
         let claims = scene.claims();
         let token = scene.idp.issue_jwt(&json!({}), &claims);

@@ -61,10 +61,7 @@ fn cached_token_is_not_introspected_again_until_provider_settings_change() {
     scene.idp.restart();
     scene.gateway.reload(&configuration(
         &scene.idp,
-        ConfigOverrides {
-            provider: "cache_ttl_s = 59",
-            ..ConfigOverrides::default()
-        },
+        ConfigOverrides::of_provider("cache_ttl_s = 59"),
     ));
     scene.assert_rejected(&token);
 }

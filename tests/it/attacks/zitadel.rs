@@ -26,13 +26,7 @@ fn zitadel_idp() -> Idp {
 }
 
 fn zitadel_fixture() -> IdpFixture {
-    IdpFixture::with_idp(
-        zitadel_idp(),
-        ConfigOverrides {
-            provider: PROVIDER,
-            ..ConfigOverrides::default()
-        },
-    )
+    IdpFixture::with_idp(zitadel_idp(), ConfigOverrides::of_provider(PROVIDER))
 }
 
 /// Zitadel's introspection response for a user's token.
@@ -85,13 +79,7 @@ fn token_without_project_audience_is_rejected() {
         key,
         audience: lax.issuer().to_owned(),
     });
-    let scene = IdpFixture::with_idp(
-        lax,
-        ConfigOverrides {
-            provider: PROVIDER,
-            ..ConfigOverrides::default()
-        },
-    );
+    let scene = IdpFixture::with_idp(lax, ConfigOverrides::of_provider(PROVIDER));
     scene.assert_rejected(&token(&scene, &json!({"aud": ["269511111111111111"]})));
     scene.assert_rejected(&token(&scene, &json!({"aud": super::PRODUCTION})));
 }
@@ -159,13 +147,7 @@ fn personal_access_token_is_rejected_unless_allowed() {
     scene.assert_rejected(&token(&scene, &pat));
     scene.assert_rejected(&token(&scene, &json!({"client_id": ""})));
     let provider = format!("{PROVIDER}\nallow_pat = true");
-    let scene = IdpFixture::with_idp(
-        zitadel_idp(),
-        ConfigOverrides {
-            provider: &provider,
-            ..ConfigOverrides::default()
-        },
-    );
+    let scene = IdpFixture::with_idp(zitadel_idp(), ConfigOverrides::of_provider(&provider));
     scene.assert_served(&token(&scene, &pat));
 }
 

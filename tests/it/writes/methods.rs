@@ -34,6 +34,18 @@ fn confirm_order(id: u32) -> Value {
     json!({"model": "sale.order", "method": "action_confirm", "ids": [id]})
 }
 
+/// A sent order, and the call with a key that confirmed it and whose response was lost.
+fn lost_confirmation(at: FaultPoint) -> (TestGateway, u32, Value) {
+    let stage = direct();
+    let id = order_in_state(&stage.fake_odoo.snapshot(), "sent");
+    let mut once = confirm_order(id);
+    once["idempotency_key"] = json!("k");
+    let faults = &stage.fake_odoo;
+    faults.inject_disconnect("sale.order/action_confirm", at);
+    stage.call_fails("call_method", &once, "outcome_unknown");
+    (stage, id, once)
+}
+
 #[test]
 fn allowed_method_is_previewed_and_its_effect_reported() {
     let stage = stage("confirm", RULES, &[]);
@@ -111,14 +123,7 @@ fn method_tools_are_listed_only_for_roles_with_methods() {
 
 #[test]
 fn outcome_of_lost_method_call_is_found_from_the_records() {
-    let stage = direct();
-    let id = order_in_state(&stage.fake_odoo.snapshot(), "sent");
-    let mut once = confirm_order(id);
-    once["idempotency_key"] = json!("k");
-    stage
-        .fake_odoo
-        .inject_disconnect("sale.order/action_confirm", FaultPoint::AfterCommit);
-    stage.call_fails("call_method", &once, "outcome_unknown");
+    let (stage, _, once) = lost_confirmation(FaultPoint::AfterCommit);
     let text = answered(&stage, "call_method", &once);
     assert!(
         text.starts_with("The earlier call with this `idempotency_key`"),
@@ -130,14 +135,7 @@ fn outcome_of_lost_method_call_is_found_from_the_records() {
 
 #[test]
 fn method_that_never_ran_is_neither_reported_done_nor_repeated() {
-    let stage = direct();
-    let id = order_in_state(&stage.fake_odoo.snapshot(), "sent");
-    let mut once = confirm_order(id);
-    once["idempotency_key"] = json!("k");
-    stage
-        .fake_odoo
-        .inject_disconnect("sale.order/action_confirm", FaultPoint::BeforeCall);
-    stage.call_fails("call_method", &once, "outcome_unknown");
+    let (stage, id, once) = lost_confirmation(FaultPoint::BeforeCall);
     let text = refused_as(&stage, "call_method", &once, "outcome_unclear");
     assert!(text.contains("state: sent (Quotation Sent)"), "{text}");
     insta::assert_snapshot!(without_times(&text));

@@ -71,6 +71,16 @@ async fn forward(mut client: TcpStream, mut redis: TcpStream, swallows: Arc<Atom
     }
 }
 
+/// A store in this Redis, with the value `1` under the key `x`.
+async fn open_with_entry(url: &str) -> StateStore {
+    let store = open(in_redis(url));
+    store
+        .put(&idempotency_key("x"), text("1"), HOUR)
+        .await
+        .unwrap();
+    store
+}
+
 async fn wait_for_connection(store: &StateStore, is_here: bool) {
     let StoreBackend::Redis(shared) = &store.backend else {
         panic!("{store:?}");
@@ -121,11 +131,7 @@ async fn put_if_absent_succeeds_when_its_first_reply_is_lost() {
 async fn get_and_delete_is_unavailable_when_its_reply_is_lost() {
     let server = RedisServer::start();
     let way = LossyProxy::in_front_of(&server).await;
-    let store = open(in_redis(&way.url));
-    store
-        .put(&idempotency_key("x"), text("1"), HOUR)
-        .await
-        .unwrap();
+    let store = open_with_entry(&way.url).await;
     way.drop_next_reply.store(true, SeqCst);
     let result = store.get_and_delete(&idempotency_key("x")).await;
     assert!(
@@ -140,11 +146,7 @@ async fn get_and_delete_is_unavailable_when_its_reply_is_lost() {
 #[tokio::test]
 async fn closed_idle_connection_is_replaced_without_error() {
     let server = RedisServer::start();
-    let store = open(in_redis(&server.url()));
-    store
-        .put(&idempotency_key("x"), text("1"), HOUR)
-        .await
-        .unwrap();
+    let store = open_with_entry(&server.url()).await;
     for _ in 0..3 {
         server.say("CLIENT KILL TYPE normal");
         // Nothing is sent on a connection that is known to be closed.
@@ -159,11 +161,7 @@ async fn closed_idle_connection_is_replaced_without_error() {
 #[tokio::test]
 async fn unreachable_redis_fails_writes_until_it_returns() {
     let mut server = RedisServer::start();
-    let store = open(in_redis(&server.url()));
-    store
-        .put(&idempotency_key("x"), text("1"), HOUR)
-        .await
-        .unwrap();
+    let store = open_with_entry(&server.url()).await;
     server.kill();
     for _ in 0..3 {
         let begun = Instant::now();
@@ -189,11 +187,7 @@ async fn unreachable_redis_fails_writes_until_it_returns() {
 #[tokio::test]
 async fn hanging_redis_times_out_after_two_seconds() {
     let server = RedisServer::start();
-    let store = open(in_redis(&server.url()));
-    store
-        .put(&idempotency_key("x"), text("1"), HOUR)
-        .await
-        .unwrap();
+    let store = open_with_entry(&server.url()).await;
     server.stall();
     let begun = Instant::now();
     let result = store
@@ -351,11 +345,7 @@ async fn redis_with_an_eviction_policy_is_reported() {
 #[tokio::test]
 async fn full_redis_fails_writes_until_memory_is_available() {
     let server = RedisServer::start();
-    let store = open(in_redis(&server.url()));
-    store
-        .put(&idempotency_key("x"), text("1"), HOUR)
-        .await
-        .unwrap();
+    let store = open_with_entry(&server.url()).await;
     server.say("CONFIG SET maxmemory 1");
     let result = store
         .put_if_absent(&idempotency_key("y"), Bytes::new(), HOUR)
