@@ -250,7 +250,7 @@ impl OdooAccount {
                 }
                 answer => answer?,
             };
-            let schema = Schema::parse(&answer)?;
+            let schema = render::off_worker(answer.len(), || Schema::parse(&answer))?;
             self.log_unresolved_rules(model, &schema, access);
             Ok::<_, OperationError>(Ok(self.cache_for_ttl(schema)))
         };

@@ -22,6 +22,13 @@ pub struct PartialRead {
     pub unreadable_fields: Vec<FieldName>,
 }
 
+impl PartialRead {
+    /// The size of the responses in bytes.
+    pub fn size(&self) -> usize {
+        self.responses.iter().map(Bytes::len).sum()
+    }
+}
+
 impl OdooSession<'_> {
     /// Reads with the call that `call` makes of a list of fields. Odoo refuses
     /// the whole call because of one field, such as a relation to a model that

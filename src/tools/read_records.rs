@@ -72,34 +72,31 @@ impl ReadTool for Arguments {
                     .in_context(context.clone())
             })
             .await?;
-        let mut rows = merge_responses(&reading.responses)?;
-        rows.retain_and_sort_by_ids(&ids);
-
-        let found: std::collections::BTreeSet<i64> = rows.ids().collect();
+        let shown = without_unreadable(&columns, &reading.unreadable_fields);
+        let (found, rendered) = render::off_worker(reading.size(), || {
+            let mut rows = merge_responses(&reading.responses)?;
+            rows.retain_and_sort_by_ids(&ids);
+            let rendered = render::table(&rows, schema, &shown, MAX_OUTPUT_BYTES);
+            Ok::<_, OperationError>((rows.ids().collect::<Vec<i64>>(), rendered))
+        })?;
         let missing: Vec<String> = ids
             .iter()
             .filter(|id| !found.contains(&i64::from(id.get())))
             .map(ToString::to_string)
             .collect();
-        if rows.is_empty() {
+        if found.is_empty() {
             return Err(OperationError::InvalidArgument(format!(
                 "these records of `{model}` do not exist or are not visible to this Odoo user: {}; search_records finds the right ids",
                 missing.join(", ")
             ))
             .into());
         }
-        let shaped = render::table(
-            &rows,
-            schema,
-            &without_unreadable(&columns, &reading.unreadable_fields),
-            MAX_OUTPUT_BYTES,
-        );
-        let mut text = shaped.text;
-        if shaped.shown < rows.len() {
-            let rest: Vec<String> = rows
-                .ids()
-                .skip(shaped.shown)
-                .map(|id| id.to_string())
+        let mut text = rendered.text;
+        if rendered.shown < found.len() {
+            let rest: Vec<String> = found
+                .iter()
+                .skip(rendered.shown)
+                .map(ToString::to_string)
                 .collect();
             footer::append_line(
                 &mut text,

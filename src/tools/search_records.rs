@@ -10,7 +10,7 @@ use super::{
     tool::{ReadTool, run_read},
 };
 use crate::{
-    access::{ContextRequest, OdooSession},
+    access::{ContextRequest, OdooSession, OperationError},
     render::{self, Rows, SearchPage},
     validation::{fields_to_show, validate_order},
 };
@@ -107,12 +107,18 @@ impl ReadTool for Arguments {
                 .in_context(context.clone())
             })
             .await?;
-        let mut rows = merge_responses(&reading.responses)?;
-        let more = rows.len() > usize::try_from(limit).unwrap_or(usize::MAX);
-        rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        let shown = without_unreadable(&columns, &reading.unreadable_fields);
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let (found, more, rendered) = render::off_worker(reading.size(), || {
+            let mut rows = merge_responses(&reading.responses)?;
+            let more = rows.len() > limit;
+            rows.truncate(limit);
+            let rendered = render::table(&rows, schema, &shown, MAX_OUTPUT_BYTES);
+            Ok::<_, OperationError>((rows.len(), more, rendered))
+        })?;
 
         let mut text = String::new();
-        if rows.is_empty() {
+        if found == 0 {
             footer::append_line(
                 &mut text,
                 if page.offset == 0 {
@@ -122,16 +128,14 @@ impl ReadTool for Arguments {
                 },
             );
         } else {
-            let shown = without_unreadable(&columns, &reading.unreadable_fields);
-            let shaped = render::table(&rows, schema, &shown, MAX_OUTPUT_BYTES);
-            text = shaped.text;
-            let plural = if shaped.shown == 1 {
+            let plural = if rendered.shown == 1 {
                 "record"
             } else {
                 "records"
             };
-            if more || shaped.shown < rows.len() {
-                let cut = if shaped.shown < rows.len() {
+            text = rendered.text;
+            if more || rendered.shown < found {
+                let cut = if rendered.shown < found {
                     " (result too long; name fewer fields to see more)"
                 } else {
                     ""
@@ -140,12 +144,12 @@ impl ReadTool for Arguments {
                     &mut text,
                     &format!(
                         "{} {plural} shown{cut}, there are more; next page: cursor `{}`",
-                        shaped.shown,
-                        page.next_cursor(shaped.shown, search().as_bytes())
+                        rendered.shown,
+                        page.next_cursor(rendered.shown, search().as_bytes())
                     ),
                 );
             } else {
-                footer::append_line(&mut text, &format!("{} {plural}, no more.", shaped.shown));
+                footer::append_line(&mut text, &format!("{} {plural}, no more.", rendered.shown));
             }
         }
         footer::append_unreadable_fields(&mut text, &reading.unreadable_fields);
@@ -155,9 +159,7 @@ impl ReadTool for Arguments {
 }
 
 /// Merges the rows of several responses about the same records.
-pub(super) fn merge_responses(
-    answers: &[bytes::Bytes],
-) -> Result<Rows<'_>, crate::access::OperationError> {
+pub(super) fn merge_responses(answers: &[bytes::Bytes]) -> Result<Rows<'_>, OperationError> {
     let mut answers = answers.iter();
     let Some(first) = answers.next() else {
         return Ok(Rows::parse(b"[]")?);
