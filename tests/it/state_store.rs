@@ -377,6 +377,12 @@ fn caller_that_fills_its_share_of_the_store_stops_only_itself_and_a_full_store_o
     assert_eq!(stage.fake_odoo.snapshot(), before);
     let (count, failed) = call(&other, "count_records", &json!({"model": "res.partner"}));
     assert!(!failed, "{count}");
+    for (outcome, calls) in [("applied", 2), ("refused", 2)] {
+        let line = format!(
+            "gatepost_changes_total{{instance=\"demo\",outcome=\"{outcome}\",tool=\"update_records\"}} {calls}"
+        );
+        assert!(has_metric(&stage, &line), "{line}");
+    }
     wait_until("the full store is not reported", || {
         let (status, why) = why();
         status == 200 && why.contains("the change store is full")
