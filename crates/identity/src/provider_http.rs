@@ -17,8 +17,13 @@ use reqwest::{
     redirect,
 };
 use rustls::ClientConfig;
+use tokio::sync::Semaphore;
 
 use gatepost_base::{AddressScope, error_chain};
+
+/// How many lookups of one provider may wait for a name server. Each blocks a thread,
+/// as those of Odoo servers do, which are bounded in the same way.
+const MAX_LOOKUPS: usize = 4;
 
 /// Which addresses of a provider may be contacted, and how long that may take.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -202,7 +207,10 @@ impl ProviderHttp {
             .connect_timeout(self.policy.connect_timeout)
             .timeout(self.policy.timeout)
             .pool_idle_timeout(Duration::from_secs(30))
-            .dns_resolver(Arc::new(EgressResolver(self.policy.clone())))
+            .dns_resolver(Arc::new(EgressResolver {
+                policy: self.policy.clone(),
+                lookups: Arc::new(Semaphore::new(MAX_LOOKUPS)),
+            }))
             .user_agent(concat!("gatepost/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(request_failed)?;
@@ -285,15 +293,28 @@ fn ip_literal(url: &Url) -> Option<IpAddr> {
 /// Resolves names to allowed addresses only. The connection is made to a
 /// checked address, so that an attacker gains nothing by changing the DNS
 /// answer in between.
-struct EgressResolver(EgressPolicy);
+struct EgressResolver {
+    policy: EgressPolicy,
+    lookups: Arc<Semaphore>,
+}
 
 impl Resolve for EgressResolver {
     fn resolve(&self, name: Name) -> Resolving {
-        let policy = self.0.clone();
+        let (policy, lookups) = (self.policy.clone(), Arc::clone(&self.lookups));
         Box::pin(async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let (allowed, denied): (Vec<SocketAddr>, Vec<SocketAddr>) =
-                found.partition(|address| policy.allows(address.ip()));
+            let place = lookups.acquire_owned().await?;
+            // In a task of its own: the place is taken until the thread is free, also when
+            // the caller gives up.
+            let lookup = tokio::spawn(async move {
+                let found = tokio::net::lookup_host((name.as_str(), 0)).await;
+                let found = found.map(Iterator::collect::<Vec<_>>);
+                drop(place);
+                found
+            });
+            let found = lookup.await??;
+            let (allowed, denied): (Vec<SocketAddr>, Vec<SocketAddr>) = found
+                .into_iter()
+                .partition(|address| policy.allows(address.ip()));
             if let (true, Some(denied)) = (allowed.is_empty(), denied.first()) {
                 return Err(io::Error::other(egress_denied_message(denied.ip())).into());
             }

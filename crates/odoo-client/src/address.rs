@@ -1,6 +1,6 @@
 //! The address of an Odoo server.
 
-use std::{fmt, io, net::SocketAddr};
+use std::fmt;
 
 use http::Uri;
 
@@ -57,23 +57,6 @@ impl Address {
             authority: authority.as_str().to_owned(),
             prefix,
         })
-    }
-
-    /// Resolves the host without blocking.
-    ///
-    /// # Errors
-    /// When it has no address.
-    pub(super) async fn sockets(&self) -> io::Result<Vec<SocketAddr>> {
-        let found: Vec<SocketAddr> = tokio::net::lookup_host((self.host.as_str(), self.port))
-            .await?
-            .collect();
-        if found.is_empty() {
-            return Err(io::Error::new(
-                io::ErrorKind::NotFound,
-                "the name has no address",
-            ));
-        }
-        Ok(found)
     }
 }
 

@@ -19,6 +19,7 @@ use super::{
     Address, ApiKey, CallError, Dialect, InvalidAddress, Json2, WireRequest, WireResponse,
     connection_count::ConnectionCounter,
     exchange::{ExchangeError, OdooConnection},
+    name_lookups::NameLookups,
     throttle::{Throttle, ThrottleLimits},
 };
 use gatepost_base::{TraceContext, sync::lock};
@@ -81,6 +82,7 @@ pub struct OdooClient {
     tls: Option<Arc<ClientConfig>>,
     throttle: Arc<Throttle>,
     connections: ConnectionCounter,
+    lookups: NameLookups,
     idle: Mutex<Vec<(Instant, OdooConnection)>>,
     /// Whether the server last answered on a connection that was idle before.
     reuses_connections: AtomicBool,
@@ -126,6 +128,7 @@ impl OdooClient {
             })),
             tls,
             connections: ConnectionCounter::default(),
+            lookups: NameLookups::default(),
             idle: Mutex::new(Vec::new()),
             reuses_connections: AtomicBool::new(false),
             settings,
@@ -296,7 +299,12 @@ impl OdooClient {
     }
 
     async fn connect(&self) -> Result<OdooConnection, CallError> {
-        let opened = OdooConnection::open(&self.address, self.tls.as_ref(), &self.connections);
+        let opened = OdooConnection::open(
+            &self.address,
+            &self.lookups,
+            self.tls.as_ref(),
+            &self.connections,
+        );
         timeout(self.settings.connect_timeout, opened)
             .await
             .unwrap_or_else(|elapsed| Err(CallError::Unreachable(elapsed.into())))

@@ -26,6 +26,7 @@ use tokio_rustls::{TlsConnector, client::TlsStream, rustls::ClientConfig};
 use super::{
     Address, CallError, WireResponse,
     connection_count::{ConnectionCounter, OpenConnection},
+    name_lookups::NameLookups,
 };
 
 /// An open connection, ready for one request.
@@ -73,12 +74,13 @@ impl OdooConnection {
     /// Opens a connection: DNS, TCP, TLS.
     pub(super) async fn open(
         address: &Address,
+        lookups: &NameLookups,
         tls: Option<&Arc<ClientConfig>>,
         counter: &ConnectionCounter,
     ) -> Result<Self, CallError> {
         let unreachable = |error: io::Error| CallError::Unreachable(error.into());
         let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-        for socket in address.sockets().await.map_err(unreachable)? {
+        for socket in lookups.sockets(address).await.map_err(unreachable)? {
             match TcpStream::connect(socket).await {
                 Ok(stream) => {
                     stream.set_nodelay(true).map_err(unreachable)?;

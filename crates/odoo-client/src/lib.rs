@@ -15,6 +15,7 @@ mod dialect;
 mod exchange;
 mod foreign_response;
 mod json2;
+mod name_lookups;
 #[cfg(test)]
 mod tests;
 mod throttle;
