@@ -40,7 +40,7 @@ impl AddressStandings {
     /// The standing of an address; one that is not known has none.
     pub(super) fn of(&self, address: Option<IpAddr>) -> AddressStanding {
         let Some(address) = address else {
-            return AddressStanding::Unknown;
+            return AddressStanding::Unknown(None);
         };
         let failed = [48, 64]
             .iter()
@@ -48,7 +48,11 @@ impl AddressStandings {
         match (self.valid.contains_key(&network_of(address)), failed) {
             (true, false) => AddressStanding::Known,
             (false, true) => AddressStanding::Suspect,
-            (true, true) | (false, false) => AddressStanding::Unknown,
+            (true, true) => AddressStanding::Mixed,
+            (false, false) => {
+                let networks = [64, 48].map(|bits| network_of_length(address, bits));
+                AddressStanding::Unknown(Some(networks))
+            }
         }
     }
 
@@ -72,6 +76,9 @@ mod tests {
     fn addresses_are_judged_by_their_tokens_and_networks() {
         let standings = AddressStandings::default();
         let of = |text: &str| standings.of(text.parse().ok());
+        let unknown = |small: &str, large: &str| {
+            AddressStanding::Unknown(Some([small, large].map(|text| text.parse().unwrap())))
+        };
         let record = |text: &str, was_valid| standings.record(text.parse().ok(), was_valid);
         record("192.0.2.1", true);
         record("192.0.2.2", false);
@@ -83,16 +90,16 @@ mod tests {
             ("192.0.2.1", AddressStanding::Known),
             ("::ffff:192.0.2.1", AddressStanding::Known),
             ("192.0.2.2", AddressStanding::Suspect),
-            ("192.0.2.3", AddressStanding::Unknown),
-            ("192.0.2.4", AddressStanding::Unknown),
+            ("192.0.2.3", AddressStanding::Mixed),
+            ("192.0.2.4", unknown("192.0.2.4", "192.0.2.4")),
             ("2001:db8:1:2::ffff", AddressStanding::Known),
-            ("2001:db8:1:3::1", AddressStanding::Unknown),
+            ("2001:db8:1:3::1", unknown("2001:db8:1:3::", "2001:db8:1::")),
             ("2001:db8:5:6::1", AddressStanding::Suspect),
             ("2001:db8:5:ffff::1", AddressStanding::Suspect),
-            ("2001:db8:6::1", AddressStanding::Unknown),
+            ("2001:db8:6::1", unknown("2001:db8:6::", "2001:db8:6::")),
         ] {
             assert_eq!(of(address), standing, "{address}");
         }
-        assert_eq!(standings.of(None), AddressStanding::Unknown);
+        assert_eq!(standings.of(None), AddressStanding::Unknown(None));
     }
 }

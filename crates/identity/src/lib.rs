@@ -24,6 +24,7 @@ mod jwt;
 mod key_uses;
 mod keys_file;
 mod metadata;
+mod network_turns;
 mod now;
 mod principal;
 mod protected_resource;
