@@ -13,7 +13,7 @@ use crate::{
     writes::CompletedWrite,
 };
 use gatepost_base::digest::hex;
-use gatepost_state::store::{StateStore, StoreKey};
+use gatepost_state::store::{InFlightKey, StateStore, StoreKey};
 
 /// The largest record snapshot, in bytes, that is stored with a key.
 const MAX_BEFORE_BYTES: usize = 8 << 10;
@@ -73,6 +73,8 @@ pub(crate) struct Attempt {
     pub(crate) change_id: Option<String>,
     /// The entry as it was stored last.
     stored: Bytes,
+    /// What other calls of this process see of it, whatever becomes of the store.
+    in_flight: Option<Arc<InFlightKey>>,
 }
 
 /// How long after a write was begun its call may still be sent.
@@ -109,8 +111,15 @@ impl IdempotencyKey {
         };
         let deadline = tokio::time::Instant::now() + MAX_WAIT;
         loop {
+            // Before the store is read: the outcome is stored before it ends.
+            let is_in_flight = self.store.is_change_in_flight(key);
             let (stored, now) = self.store.get_with_time(key).await?;
             let Some(stored) = stored else {
+                if is_in_flight {
+                    // The store has lost its data, or has no entry yet.
+                    wait_for_first(deadline).await?;
+                    continue;
+                }
                 return Ok(PriorAttempt::None);
             };
             let entry: IdempotencyEntry = serde_json::from_slice(&stored)?;
@@ -127,14 +136,10 @@ impl IdempotencyKey {
                     baseline: entry.baseline,
                     change_id: entry.undo,
                     stored,
+                    in_flight: None,
                 }));
             }
-            if tokio::time::Instant::now() >= deadline {
-                return Err(OperationError::OutcomePending(
-                    "another call with this `idempotency_key` is in progress. Call again with the same key in 10 s to get its result".to_owned(),
-                ));
-            }
-            tokio::time::sleep(POLL_INTERVAL).await;
+            wait_for_first(deadline).await?;
         }
     }
 
@@ -152,10 +157,15 @@ impl IdempotencyKey {
             baseline: baseline.clone(),
             change_id: change_id.map(str::to_owned),
             stored: Bytes::new(),
+            in_flight: None,
         };
         let Some(key) = &self.store_key else {
             return Ok(Ok(attempt));
         };
+        let Some(in_flight) = self.store.begin_change(*key) else {
+            return Ok(Err(self.prior_attempt().await?));
+        };
+        attempt.in_flight = Some(Arc::new(in_flight));
         attempt.stored = attempt.encode(None, false)?;
         let (store, stored) = (&self.store, attempt.stored.clone());
         let ttl = store.retention().idempotency_ttl;
@@ -168,11 +178,26 @@ impl IdempotencyKey {
             None => store.put_if_absent(key, stored, ttl).await?.is_none(),
         };
         if is_first {
-            Ok(Ok(attempt))
-        } else {
-            Ok(Err(self.prior_attempt().await?))
+            return Ok(Ok(attempt));
         }
+        // Otherwise it would wait for itself.
+        drop(attempt);
+        Ok(Err(self.prior_attempt().await?))
     }
+}
+
+/// Waits before a repeated call checks again whether the first one has ended.
+///
+/// # Errors
+/// [`OperationError::OutcomePending`] after the deadline.
+async fn wait_for_first(deadline: tokio::time::Instant) -> Result<(), OperationError> {
+    if tokio::time::Instant::now() >= deadline {
+        return Err(OperationError::OutcomePending(
+            "another call with this `idempotency_key` is in progress. Call again with the same key in 10 s to get its result".to_owned(),
+        ));
+    }
+    tokio::time::sleep(POLL_INTERVAL).await;
+    Ok(())
 }
 
 impl Attempt {

@@ -8,6 +8,7 @@ mod command;
 mod entries;
 mod failure;
 mod file;
+mod in_flight;
 mod key;
 mod memory;
 mod opening;
@@ -34,6 +35,7 @@ use tracing::error;
 
 pub use command::StoreOperation;
 pub use failure::{StoreError, StoreErrorReason, StoreUnavailable};
+pub use in_flight::InFlightKey;
 pub use key::{StoreKey, StoreKeyKind};
 pub use opening::StoreOpenError;
 pub use time::StoreTime;
@@ -42,6 +44,7 @@ use self::{
     command::{StoreCommand, StoreReply},
     failure::StoreFailureCounts,
     file::StoreFile,
+    in_flight::InFlightKeys,
     memory::MemoryStore,
     shared::{RedisStore, probe_key},
 };
@@ -120,6 +123,7 @@ pub struct StateStore {
     pinned_bytes: AtomicU64,
     /// The last refusal for lack of room.
     last_refusal: Mutex<Option<(Instant, StoreErrorReason)>>,
+    in_flight: InFlightKeys,
 }
 
 /// How full a store is.
@@ -189,6 +193,7 @@ impl StateStore {
             max_bytes: AtomicU64::new(max_bytes),
             pinned_bytes: AtomicU64::new(0),
             last_refusal: Mutex::new(None),
+            in_flight: InFlightKeys::default(),
         }
     }
 
@@ -267,6 +272,17 @@ impl StateStore {
             }
             (StoreBackend::File(_) | StoreBackend::Memory(_) | StoreBackend::Redis(_), _) => false,
         }
+    }
+
+    /// Records that a change with this key is in flight in this process, whatever the
+    /// store says; `None` if one is already.
+    pub fn begin_change(&self, key: StoreKey) -> Option<InFlightKey> {
+        self.in_flight.add(key)
+    }
+
+    /// Whether a change with this key is in flight in this process.
+    pub fn is_change_in_flight(&self, key: &StoreKey) -> bool {
+        self.in_flight.contains(key)
     }
 
     /// Stores a value if the key is absent and returns `None`, or returns the present
