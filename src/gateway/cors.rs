@@ -58,7 +58,18 @@ pub(super) fn is_direct_local_request(head: &Head) -> bool {
     let mut names = head.headers.keys().map(HeaderName::as_str);
     is_local_request(head)
         && !names.any(|name| {
-            name.starts_with("x-forwarded") || matches!(name, "forwarded" | "via" | "x-real-ip")
+            name.starts_with("x-forwarded")
+                || matches!(
+                    name,
+                    "cf-connecting-ip"
+                        | "fastly-client-ip"
+                        | "forwarded"
+                        | "true-client-ip"
+                        | "via"
+                        | "x-client-ip"
+                        | "x-cluster-client-ip"
+                        | "x-real-ip"
+                )
         })
 }
 
