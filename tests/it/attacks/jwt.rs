@@ -14,6 +14,9 @@ use crate::{
     test_gateway::TestGateway,
 };
 
+/// A key set whose only key is symmetric.
+const SYMMETRIC_KEYS: &str = r#"{"keys":[{"kty":"oct","k":"AAAA","kid":"x","alg":"HS256"}]}"#;
+
 fn jwt_fixture() -> IdpFixture {
     IdpFixture::with_provider(VALIDATE_JWT)
 }
@@ -310,7 +313,7 @@ fn key_rotation_needs_one_fetch_and_drops_old_keys() {
 fn invalid_key_set_does_not_replace_good_keys() {
     for mode in [
         Mode::JwksEmpty,
-        Mode::JwksOct,
+        Mode::Replaced(SYMMETRIC_KEYS.to_owned()),
         Mode::HtmlAsJson,
         Mode::Html,
         Mode::Array,
@@ -342,7 +345,7 @@ fn invalid_key_set_does_not_replace_good_keys() {
 fn missing_keys_give_503() {
     for mode in [
         Mode::JwksEmpty,
-        Mode::JwksOct,
+        Mode::Replaced(SYMMETRIC_KEYS.to_owned()),
         Mode::S500,
         Mode::HtmlAsJson,
         Mode::Hang,

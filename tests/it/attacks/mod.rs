@@ -9,6 +9,7 @@ mod anonymous;
 mod api_keys;
 mod authorization_header;
 mod claims;
+mod configuration;
 mod facade;
 mod flood;
 mod host;
@@ -36,47 +37,17 @@ use gatepost_identity::CheckResult;
 use odoo_sim::{ADMIN_KEY, SALES_KEY};
 use serde_json::{Value, json};
 
+use configuration::READER_GRANT;
+pub(crate) use configuration::{ConfigOverrides, PRODUCTION, STAGING, configuration};
+
 use crate::{
     idp::{ExpectedClientAuth, Idp, random_hex},
     log,
     test_gateway::{TestGateway, TestResponse, tool_call},
 };
 
-pub(crate) const PRODUCTION: &str = "https://gw.example.com/production/mcp";
-pub(crate) const STAGING: &str = "https://gw.example.com/staging/mcp";
-
 const JSON: &str = "Content-Type: application/json";
 const HOST: &str = "Host: gw.example.com";
-
-/// The parts of a configuration that differ between tests.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct ConfigOverrides<'a> {
-    /// Lines in `[providers.company]`.
-    pub(crate) provider: &'a str,
-    /// Lines in `[instances.production]`.
-    pub(crate) production: &'a str,
-    /// Lines in `[instances.staging]`.
-    pub(crate) staging: &'a str,
-    /// Lines in `[server]`.
-    pub(crate) server: &'a str,
-    /// Replaces `[limits]`; by default no caller is limited.
-    pub(crate) limits: Option<&'a str>,
-    /// Replaces the grant of `reader` to every caller with the role
-    /// `odoo_reader`.
-    pub(crate) grants: Option<&'a str>,
-    /// Lines at the end.
-    pub(crate) more: &'a str,
-}
-
-impl<'a> ConfigOverrides<'a> {
-    /// Only these lines in `[providers.company]`.
-    pub(crate) fn of_provider(lines: &'a str) -> Self {
-        Self {
-            provider: lines,
-            ..Self::default()
-        }
-    }
-}
 
 /// Timeouts for a provider's responses that tests can wait for.
 const SHORT_TIMEOUTS: &str = "timeout_ms = 1000\nconnect_timeout_ms = 1000";
@@ -87,9 +58,6 @@ pub(crate) const VALIDATE_JWT: &str = "validation = \"jwt\"";
 
 /// The body and the description of every rejection of a token.
 static FIRST_REJECTION: [OnceLock<(String, String)>; 2] = [const { OnceLock::new() }; 2];
-
-const READER_GRANT: &str =
-    "[[grants]]\nroles = [\"reader\"]\nprovider = \"company\"\nprovider_role = \"odoo_reader\"\n";
 
 /// A provider, and a gateway with two instances that trusts it.
 ///
@@ -346,88 +314,6 @@ fn error_description(challenge: &str) -> String {
         .and_then(|rest| rest.split('"').next())
         .unwrap_or_default()
         .to_owned()
-}
-
-/// The whole configuration.
-pub(crate) fn configuration(idp: &Idp, words: ConfigOverrides<'_>) -> String {
-    let ConfigOverrides {
-        provider,
-        production,
-        staging,
-        server,
-        limits,
-        grants,
-        more,
-    } = words;
-    let quoted = |text: &str| toml::Value::from(text).to_string();
-    let issuer = quoted(idp.issuer());
-    let asker = match idp.client_auth() {
-        ExpectedClientAuth::Basic { id, secret } => {
-            format!(
-                "client_id = {}\nclient_secret = {}",
-                quoted(&id),
-                quoted(&secret)
-            )
-        }
-        ExpectedClientAuth::BasicRaw { id, secret } => format!(
-            "client_id = {}\nclient_secret = {}\nbasic_encoding = \"raw\"",
-            quoted(&id),
-            quoted(&secret)
-        ),
-        ExpectedClientAuth::Post { id, secret } => format!(
-            "client_id = {}\nclient_secret = {}\nclient_auth = \"client_secret_post\"",
-            quoted(&id),
-            quoted(&secret)
-        ),
-        ExpectedClientAuth::PrivateKeyJwt { .. } => "key_file = \"zitadel-key.json\"".to_owned(),
-    };
-    let authority = idp
-        .authority
-        .as_ref()
-        .map_or("", |_| "ca_file = \"authority.pem\"");
-    let limits =
-        limits.unwrap_or("failed_logins_per_minute = 100000\nfailed_logins_burst = 100000");
-    // The other limits are tested in `limits.rs`.
-    let limits = format!(
-        "address_per_minute = 1000000\naddress_burst = 1000000\ncaller_burst = 1000000\nread_burst = 1000000\ninstance_burst = 1000000\n{limits}"
-    );
-    let grants = grants.unwrap_or(READER_GRANT);
-    format!(
-        r#"
-[server]
-{server}
-
-[providers.company]
-issuer = {issuer}
-{asker}
-{authority}
-{provider}
-
-[instances.production]
-url = "ODOO"
-database = "demo"
-api_key = "{ADMIN_KEY}"
-public_urls = ["{PRODUCTION}", "https://production.example.com/mcp"]
-{production}
-
-[instances.staging]
-url = "ODOO"
-database = "demo"
-api_key = "{ADMIN_KEY}"
-public_urls = ["{STAGING}", "https://staging.example.com/mcp"]
-{staging}
-
-[roles.reader]
-rules = [{{ models = ["*"] }}]
-
-{grants}
-
-[limits]
-{limits}
-
-{more}
-"#
-    )
 }
 
 /// The key file that Zitadel issues for an API application.

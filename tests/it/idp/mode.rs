@@ -61,8 +61,6 @@ pub(crate) enum Mode {
     IssEvil,
     /// A key set without keys.
     JwksEmpty,
-    /// A key set whose only key is symmetric.
-    JwksOct,
     /// `nbf` is in the future.
     NbfFuture,
     /// No `active`.
@@ -79,6 +77,8 @@ pub(crate) enum Mode {
     Redirect(String),
     /// 307 to this URL, where a client would repeat the request with its body.
     Redirect307(String),
+    /// This JSON instead of the response.
+    Replaced(String),
     /// Closes the connection without a response.
     Reset,
     /// Roles nested 4,000 levels deep.
@@ -171,16 +171,13 @@ impl Mode {
             ),
             Self::HtmlAsJson => IdpResponse::json(200, "<html>login</html>"),
             Self::JwksEmpty => IdpResponse::json(200, r#"{"keys":[]}"#),
-            Self::JwksOct => IdpResponse::json(
-                200,
-                r#"{"keys":[{"kty":"oct","k":"AAAA","kid":"x","alg":"HS256"}]}"#,
-            ),
             Self::Redirect(to) => {
                 IdpResponse::text(302, "text/plain", "").with_header("Location", to)
             }
             Self::Redirect307(to) => {
                 IdpResponse::text(307, "text/plain", "").with_header("Location", to)
             }
+            Self::Replaced(json) => IdpResponse::json(200, json.clone()),
             Self::S400 => IdpResponse::json(400, r#"{"error":"unsupported_token_type"}"#),
             Self::S401 => IdpResponse::json(401, r#"{"error":"invalid_client"}"#)
                 .with_header("WWW-Authenticate", "Basic"),
