@@ -7,6 +7,7 @@
 mod address_scope;
 mod checked;
 mod config_name;
+mod diagnosis;
 pub mod digest;
 pub mod error_chain;
 mod hidden_chars;
@@ -25,6 +26,7 @@ pub use config_name::{
     CredentialName, InvalidCredentialName, InvalidProviderName, InvalidRoleName, ProviderName,
     RoleName,
 };
+pub use diagnosis::Diagnosis;
 pub use instance_name::{InstanceName, InvalidInstanceName};
 pub use subject::Subject;
 pub use trace_context::{SpanId, TraceContext};

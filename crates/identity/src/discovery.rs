@@ -9,7 +9,7 @@ use reqwest::Url;
 
 use super::{
     Metadata,
-    provider_error::{ProviderError, ProviderUnavailable},
+    provider_error::{ProviderError, ProviderUnavailable, UnreachableCause},
     provider_http::{ProviderHttp, ProviderHttpError},
     refreshing::{Lifetime, Refreshing},
 };
@@ -163,12 +163,16 @@ async fn fetch_metadata(issuer: &Arc<str>, http: &ProviderHttp) -> Result<Metada
             }
             // The other location is at the same host.
             Err(error @ (ProviderHttpError::Failed(_) | ProviderHttpError::EgressDenied(_))) => {
-                return Err(unreadable(&error.to_string()));
+                let cause = UnreachableCause::from(&error);
+                return Err(ProviderError::Unreachable(UnreachableCause {
+                    text: format!("the provider's metadata cannot be read: {error}").into(),
+                    ..cause
+                }));
             }
         };
         let status = response.status;
         if status != http::StatusCode::OK {
-            reasons.push(format!("{}: status {}", url.path(), status.as_u16()));
+            reasons.push(format!("{}: {}", url.path(), response.describe_status()));
             continue;
         }
         match serde_json::from_slice::<Metadata>(&response.body) {

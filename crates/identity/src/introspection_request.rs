@@ -82,13 +82,12 @@ impl IntrospectionRequest<'_> {
                 MAX_RESPONSE_BYTES,
             )
             .await
-            .map_err(|error| {
-                let why = error.to_string().into();
-                match error {
-                    ProviderHttpError::ResponseTooLarge(_) => ProviderError::RequestRejected(why),
-                    ProviderHttpError::Failed(_) | ProviderHttpError::EgressDenied(_) => {
-                        ProviderError::Unreachable(why)
-                    }
+            .map_err(|error| match error {
+                ProviderHttpError::ResponseTooLarge(_) => {
+                    ProviderError::RequestRejected(error.to_string().into())
+                }
+                ProviderHttpError::Failed(_) | ProviderHttpError::EgressDenied(_) => {
+                    ProviderError::Unreachable((&error).into())
                 }
             })?;
         if let Some(refusal) = IntrospectionRefusal::of(&response) {

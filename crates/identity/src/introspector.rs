@@ -299,7 +299,7 @@ impl Introspector {
                 }
                 Arc::clone(why)
             }
-            ProviderError::Unreachable(why) => Arc::clone(why),
+            ProviderError::Unreachable(why) => Arc::clone(&why.text),
             ProviderError::CircuitOpen
             | ProviderError::ClientRejected(_)
             | ProviderError::ClientUnproved(_)

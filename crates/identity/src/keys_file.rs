@@ -1,9 +1,9 @@
 //! Updates the keys file without losing keys.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, DirBuilder, File, OpenOptions},
     io::{self, Write as _},
-    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, chown},
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, chown},
     path::Path,
 };
 
@@ -14,7 +14,8 @@ use super::api_key_store::{ApiKeyStore, KeysFileError};
 /// Reads the keys file, or starts an empty one, applies `change`, writes the file,
 /// and returns the result of `change`.
 ///
-/// Another process that does the same waits. The file is replaced atomically:
+/// A folder that does not exist is created, for its owner only. Another process that
+/// does the same waits. The file is replaced atomically:
 /// readers see the old or the new one. Only its owner, who stays the same, may
 /// read it (mode 0600).
 ///
@@ -27,6 +28,12 @@ pub fn update_keys_file<T>(
     // Replaces the target of a symbolic link, not the link.
     let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let io = |error| KeysFileError::Io(path.clone(), error);
+    // Only the owner may list it, as only the owner may read the file.
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(parent_folder(path))
+        .map_err(io)?;
 
     // Held until the end; the system releases it if the process dies.
     let lock = lock_file(path).map_err(io)?;
@@ -116,6 +123,19 @@ mod tests {
             fs::metadata(&path).unwrap().permissions().mode() & 0o777,
             0o600
         );
+    }
+
+    #[test]
+    fn missing_folder_is_created_for_its_owner_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys/of/clients.toml");
+        let key = add(&path);
+        let store = ApiKeyStore::load(&path).unwrap();
+        assert!(store.verify(&key.reveal(), Timestamp::UNIX_EPOCH).is_ok());
+        for created in ["keys", "keys/of"] {
+            let mode = fs::metadata(folder.path().join(created)).unwrap();
+            assert_eq!(mode.permissions().mode() & 0o777, 0o700, "{created}");
+        }
     }
 
     #[test]

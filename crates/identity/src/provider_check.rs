@@ -19,6 +19,9 @@ pub struct CheckResult {
     pub message: String,
     /// What to do about it.
     pub remedy: Option<String>,
+    /// The key of the provider's section that most likely has to change, if one is
+    /// known.
+    pub setting: Option<&'static str>,
 }
 
 /// The severity of a result, in ascending order.
@@ -39,6 +42,7 @@ impl CheckResult {
             status: CheckStatus::Pass,
             message: text.into(),
             remedy: None,
+            setting: None,
         }
     }
 
@@ -48,6 +52,7 @@ impl CheckResult {
             status: CheckStatus::Warn,
             message: text.into(),
             remedy: Some(remedy.into()),
+            setting: None,
         }
     }
 
@@ -57,6 +62,16 @@ impl CheckResult {
             status: CheckStatus::Fail,
             message: text.into(),
             remedy: Some(remedy.into()),
+            setting: None,
+        }
+    }
+
+    /// This result, about a key of the provider's section.
+    #[must_use]
+    fn about(self, setting: &'static str) -> Self {
+        Self {
+            setting: Some(setting),
+            ..self
         }
     }
 }
@@ -304,22 +319,39 @@ impl Provider {
 }
 
 fn explain_unavailable(unavailable: &ProviderUnavailable) -> CheckResult {
-    let remedy = match &unavailable.cause {
-        ProviderError::CircuitOpen => "see the errors before this one",
-        ProviderError::TooManyLookups => "wait a moment",
-        ProviderError::ClientRejected(_) | ProviderError::ClientUnproved(_) => {
-            "compare client id and secret (or key) with those at the provider, and `client_auth` and `basic_encoding` with what it expects"
-        }
-        ProviderError::InvalidResponse(_) => {
-            "check the provider's response at that address, and its log"
-        }
-        ProviderError::Misconfigured(_) => "change the configuration as described",
-        ProviderError::RequestRejected(_) => {
-            "check whether the provider introspects tokens of this kind, and accepts requests of this form"
-        }
-        ProviderError::Unreachable(_) => {
-            "check the address, name resolution, firewalls, and whether the certificate is trusted (`ca_file`)"
-        }
+    let failed = |setting, remedy: &str| {
+        CheckResult::fail(unavailable.cause.to_string(), remedy).about(setting)
     };
-    CheckResult::fail(unavailable.cause.to_string(), remedy)
+    match &unavailable.cause {
+        ProviderError::CircuitOpen => failed("issuer", "see the errors before this one"),
+        ProviderError::TooManyLookups => failed("max_in_flight", "check again in a moment"),
+        ProviderError::ClientRejected(_) | ProviderError::ClientUnproved(_) => failed(
+            "client_id",
+            "compare client id and secret (or key) with those at the provider, and `client_auth` and `basic_encoding` with what it expects",
+        ),
+        ProviderError::InvalidResponse(_) => failed(
+            "issuer",
+            "check the provider's response at that address, and its log",
+        ),
+        ProviderError::Misconfigured(_) => {
+            failed("issuer", "change the configuration as described")
+        }
+        ProviderError::RequestRejected(_) => failed(
+            "introspection_url",
+            "check whether the provider introspects tokens of this kind, and accepts requests of this form",
+        ),
+        ProviderError::Unreachable(why) => match &why.handshake {
+            Some(handshake) if handshake.is_about_url() => failed("issuer", &handshake.remedy()),
+            Some(handshake) => failed("ca_file", &handshake.remedy()),
+            None if why.text.contains("redirects to") => failed(
+                "issuer",
+                "write `issuer` exactly as the provider calls itself, which is usually the address that it redirects to",
+            ),
+            None if why.text.contains("`private_networks`") => failed(
+                "private_networks",
+                "add the network only if the provider is really there",
+            ),
+            None => failed("issuer", "check the address, name resolution and firewalls"),
+        },
+    }
 }

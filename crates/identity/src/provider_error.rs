@@ -1,7 +1,9 @@
 //! A provider that could not be asked.
 
 use gatepost_base::sync::lock;
+use gatepost_tls::HandshakeFailure;
 use std::{
+    fmt,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -51,11 +53,35 @@ gatepost_base::words! {
         TooManyLookups = "busy",
         /// It did not answer.
         #[error("the provider cannot be reached: {0}")]
-        Unreachable(Arc<str>) = "unreachable",
+        Unreachable(UnreachableCause) = "unreachable",
     }
 
     /// The error's name in log and metrics.
     pub fn as_str(&self);
+}
+
+/// Why the provider did not answer. `Display` is for the log and the administrator.
+#[derive(Clone, Debug)]
+pub struct UnreachableCause {
+    /// The reason.
+    pub text: Arc<str>,
+    /// The TLS handshake that failed, if that is the reason.
+    pub handshake: Option<Arc<HandshakeFailure>>,
+}
+
+impl<T: Into<Arc<str>>> From<T> for UnreachableCause {
+    fn from(text: T) -> Self {
+        Self {
+            text: text.into(),
+            handshake: None,
+        }
+    }
+}
+
+impl fmt::Display for UnreachableCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
 }
 
 /// How the last request of one kind failed, if it did.
@@ -124,7 +150,7 @@ mod tests {
             ProviderError::Misconfigured(why()),
             ProviderError::RequestRejected(why()),
             ProviderError::TooManyLookups,
-            ProviderError::Unreachable(why()),
+            ProviderError::Unreachable("status 500".into()),
         ];
         let lines = errors.map(|error| {
             let unavailable = ProviderUnavailable::from(error);

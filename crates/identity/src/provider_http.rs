@@ -19,7 +19,10 @@ use reqwest::{
 use rustls::ClientConfig;
 use tokio::sync::Semaphore;
 
-use gatepost_base::{AddressScope, error_chain};
+use gatepost_base::{AddressScope, error_chain, text::one_line};
+use gatepost_tls::{HandshakeFailure, PeerProtocol};
+
+use super::provider_error::UnreachableCause;
 
 /// How many lookups of one provider may wait for a name server. Each blocks a thread,
 /// as those of Odoo servers do, which are bounded in the same way.
@@ -227,6 +230,17 @@ impl ProviderResponse {
         media.unwrap_or_default().trim().to_ascii_lowercase()
     }
 
+    /// Its status for the administrator, with the target of a redirect.
+    pub(super) fn describe_status(&self) -> String {
+        let status = format!("status {}", self.status.as_u16());
+        let location = self.headers.get(header::LOCATION);
+        let location = location.filter(|_| self.status.is_redirection());
+        match location.and_then(|value| value.to_str().ok()) {
+            Some(target) => format!("{status}, which redirects to `{}`", one_line(target, 200)),
+            None => status,
+        }
+    }
+
     /// `Retry-After` in seconds, clamped to 1 to 60; dates are ignored.
     pub(super) fn retry_after(&self) -> Option<Duration> {
         let value = self.headers.get(header::RETRY_AFTER)?.to_str().ok()?;
@@ -252,6 +266,19 @@ impl EgressPolicy {
                 .allowed_networks
                 .iter()
                 .any(|net| net.contains(&address))
+    }
+}
+
+impl From<&ProviderHttpError> for UnreachableCause {
+    fn from(error: &ProviderHttpError) -> Self {
+        let handshake = match error {
+            ProviderHttpError::Failed(error) => HandshakeFailure::find(error, PeerProtocol::Http),
+            ProviderHttpError::EgressDenied(_) | ProviderHttpError::ResponseTooLarge(_) => None,
+        };
+        Self {
+            handshake: handshake.map(Arc::new),
+            ..Self::from(error.to_string())
+        }
     }
 }
 
@@ -332,7 +359,10 @@ pub fn http_failure(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return "no response in time".to_owned();
     }
-    error_chain::sources(error).unwrap_or_else(|| "no response".to_owned())
+    match HandshakeFailure::find(error, PeerProtocol::Http) {
+        Some(failure) => failure.to_string(),
+        None => error_chain::sources(error).unwrap_or_else(|| "no response".to_owned()),
+    }
 }
 
 #[cfg(test)]

@@ -79,10 +79,9 @@ impl ProviderKeys {
     async fn fetch_once(&self, now: Now) -> Result<FetchedKeys, ProviderUnavailable> {
         let url = self.endpoints.jwks_url(now).await?;
         let response = self.endpoints.http.get(&url, MAX_KEYS_BYTES).await;
-        let response =
-            response.map_err(|error| ProviderError::Unreachable(error.to_string().into()))?;
+        let response = response.map_err(|error| ProviderError::Unreachable((&error).into()))?;
         if response.status != http::StatusCode::OK {
-            let why = format!("its keys: status {}", response.status.as_u16());
+            let why = format!("its keys: {}", response.describe_status());
             return Err(ProviderError::InvalidResponse(why.into()).into());
         }
         let max_age = response.max_age();

@@ -244,6 +244,19 @@ impl OdooClient {
         self.settings.max_wait + self.settings.timeout
     }
 
+    /// The URL of the server.
+    pub fn url(&self) -> &str {
+        &self.settings.url
+    }
+
+    pub(super) fn address(&self) -> &Address {
+        &self.address
+    }
+
+    pub(super) fn database(&self) -> Option<&str> {
+        self.settings.database.as_deref()
+    }
+
     /// The current load.
     pub fn stats(&self) -> ClientStats {
         ClientStats {

@@ -53,8 +53,11 @@ pub enum ForeignCause {
 
 /// What the administrator can do, and the beginning of the response.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-struct ResponseDetail(String);
+#[error("{remedy}; the response begins with `{excerpt}`")]
+struct ResponseDetail {
+    remedy: String,
+    excerpt: String,
+}
 
 impl ForeignResponse {
     /// Classifies a response by its status, header fields and page.
@@ -72,10 +75,10 @@ impl ForeignResponse {
             status: response.status,
             cause,
             retry_after: retry_after(&response.headers),
-            detail: ResponseDetail(format!(
-                "{}; the response begins with `{excerpt}`",
-                remedy(cause, location)
-            )),
+            detail: ResponseDetail {
+                remedy: remedy(cause, location, &page),
+                excerpt,
+            },
         }
     }
 
@@ -91,6 +94,16 @@ impl ForeignResponse {
             | ForeignCause::Redirect
             | ForeignCause::RequestTooLarge => None,
         }
+    }
+
+    /// What the administrator can do.
+    pub(super) fn remedy(&self) -> &str {
+        &self.detail.remedy
+    }
+
+    /// The beginning of the response.
+    pub(super) fn excerpt(&self) -> &str {
+        &self.detail.excerpt
     }
 
     /// What happened, without advice.
@@ -199,7 +212,7 @@ fn is_sleeping_build(page: &str) -> bool {
 }
 
 /// What the administrator can do.
-fn remedy(cause: ForeignCause, location: Option<&str>) -> String {
+fn remedy(cause: ForeignCause, location: Option<&str>, page: &str) -> String {
     let text = match cause {
         ForeignCause::Blocked => {
             "let the gateway through the firewall, bot protection or login in front of Odoo, or set `url` to an address behind it"
@@ -209,6 +222,13 @@ fn remedy(cause: ForeignCause, location: Option<&str>) -> String {
         }
         ForeignCause::LoginPage => {
             "Odoo has no database for this request: check `database`, and Odoo's `dbfilter` and `proxy_mode`; its version must be 19 or later"
+        }
+        // nginx and Apache, in their pages for status 400.
+        ForeignCause::Other
+            if page.contains("plain HTTP request was sent to HTTPS port")
+                || page.contains("plain HTTP to an SSL-enabled server port") =>
+        {
+            "this port speaks TLS: write `https://` in `url`"
         }
         ForeignCause::Other => "check that `url` is the address of an Odoo 19 or later",
         ForeignCause::Redirect => {
@@ -306,6 +326,11 @@ mod tests {
             ),
             response(200, &[("content-encoding", "gzip")], "\u{1f}"),
             response(200, &[], "<h1>Welcome to nginx!</h1>"),
+            response(
+                400,
+                &[],
+                "<h1>400 Bad Request</h1>The plain HTTP request was sent to HTTPS port",
+            ),
             response(
                 202,
                 &[],

@@ -11,6 +11,7 @@ mod call_stats;
 mod client;
 mod concurrency;
 mod connection_count;
+mod diagnosis;
 mod dialect;
 mod exchange;
 mod foreign_response;

@@ -324,7 +324,7 @@ async fn redis_works_over_socket_and_tls_and_with_a_restricted_user() {
         .probe_new_connection()
         .await;
     assert!(
-        matches!(stranger, Err(RedisUnavailable::Disconnected(_))),
+        matches!(stranger, Err(RedisUnavailable::Handshake(_))),
         "{stranger:?}"
     );
 }

@@ -13,6 +13,7 @@ use std::{
     time::Duration,
 };
 
+use gatepost_tls::{HandshakeFailure, PeerProtocol};
 use redis::{
     AsyncConnectionConfig, RedisConnectionInfo, Script, ScriptInvocation, Value,
     aio::MultiplexedConnection,
@@ -344,7 +345,12 @@ impl Redis {
         let connected = async {
             let stream = stream::connect(&settings.url.address, &settings.tls)
                 .await
-                .map_err(|error| RedisUnavailable::Disconnected(error.to_string()))?;
+                .map_err(|error| {
+                    HandshakeFailure::find(&error, PeerProtocol::Redis).map_or_else(
+                        || RedisUnavailable::Disconnected(error.to_string()),
+                        RedisUnavailable::Handshake,
+                    )
+                })?;
             let mut login = RedisConnectionInfo::default()
                 .set_db(i64::from(settings.url.database))
                 .set_skip_set_lib_name();

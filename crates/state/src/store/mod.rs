@@ -22,7 +22,7 @@ mod writer_thread;
 use gatepost_base::sync::lock;
 use std::{
     fmt,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Mutex,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -209,7 +209,7 @@ impl StateStore {
     /// [`StoreUnhealthy`].
     pub async fn check_location(location: StoreLocation) -> Result<StoreHealth, StoreUnhealthy> {
         match location {
-            StoreLocation::File { path, .. } => match opening::check_openable(&path) {
+            StoreLocation::File { path, .. } => match Self::check_file(&path) {
                 Ok(()) => Ok(StoreHealth::Usable),
                 Err(StoreOpenError::Locked(_)) => Ok(StoreHealth::InUse),
                 Err(error) => Err(error.into()),
@@ -223,6 +223,15 @@ impl StateStore {
                 Some(true) | None => Ok(StoreHealth::Usable),
             },
         }
+    }
+
+    /// Checks that a file can be opened, or created if it does not exist. Creates
+    /// nothing.
+    ///
+    /// # Errors
+    /// [`StoreOpenError`]; also if another process uses it.
+    pub fn check_file(path: &Path) -> Result<(), StoreOpenError> {
+        opening::check_openable(path)
     }
 
     /// Applies new settings if they are for this store
