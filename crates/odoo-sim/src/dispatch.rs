@@ -14,7 +14,7 @@ use super::{
     fake_odoo::FakeOdoo,
     invocation::Invocation,
     method::{Method, MethodBody},
-    methods,
+    methods, record_page,
     session::Session,
     transaction::Transaction,
     value::{ids, parse_record_id, python_repr},
@@ -40,6 +40,13 @@ fn dispatch(odoo: &FakeOdoo, request: &Request<Bytes>) -> Result<Response<Bytes>
         }
         "/web/health" => return Ok(json_response(&json!({"status": "pass"}))),
         _ => {}
+    }
+    if let Some(page) = path.strip_prefix("/odoo")
+        && request.method() == Verb::GET
+        && (page.is_empty() || page.starts_with('/'))
+    {
+        let page = page.trim_start_matches('/');
+        return Ok(record_page::serve_page(&odoo.database(), page));
     }
     let name = request.headers().get("x-odoo-database");
     if name.is_some_and(|name| name != DATABASE) {

@@ -152,13 +152,16 @@ impl FakeOdooError {
                 )
             }
             Self::Html { status, text } => {
-                let page = format!(
-                    "<!doctype html>\n<html lang=en>\n<title>{text}</title>\n<h1>{text}</h1>\n"
-                );
-                build_response(status, "text/html; charset=utf-8", page.into())
+                html_response(status, &format!("<title>{text}</title>\n<h1>{text}</h1>\n"))
             }
         }
     }
+}
+
+/// A page with this body.
+pub(super) fn html_response(status: u16, body: &str) -> Response<Bytes> {
+    let page = format!("<!doctype html>\n<html lang=en>\n{body}");
+    build_response(status, "text/html; charset=utf-8", page.into())
 }
 
 /// A JSON response with status 200.

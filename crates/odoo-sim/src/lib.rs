@@ -34,6 +34,7 @@ mod method;
 mod methods;
 mod models;
 mod reading;
+mod record_page;
 mod serve;
 mod session;
 mod snapshot;

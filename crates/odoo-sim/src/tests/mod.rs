@@ -4,6 +4,7 @@ mod documentation;
 mod fault_injection;
 mod load_imports;
 mod messages;
+mod record_pages;
 mod recorded_exchanges;
 mod recorded_values;
 mod silent_coercion;
