@@ -241,6 +241,35 @@ impl<'a> SchemaNode<'a> {
                 }
             }
             (SchemaType::Boolean, Value::Bool(..)) => {}
+            (SchemaType::List, Value::Dict(..)) if self.is_list_of_tables() => {
+                let table = header(path);
+                violations.push(SchemaViolation {
+                    hint: Some(format!(
+                        "write `[[{table}]]` with double brackets, once for each entry; in one line `[{{ … }}]`"
+                    )),
+                    ..SchemaViolation::new(
+                        path,
+                        EntryPart::Value,
+                        "this must be a list of tables, and is a single table".to_owned(),
+                    )
+                });
+            }
+            (SchemaType::Map | SchemaType::Table, Value::Array(..)) => {
+                let table = header(path);
+                violations.push(SchemaViolation {
+                    hint: Some(match self.schema_type() {
+                        SchemaType::Map => format!(
+                            "write `[{table}.NAME]` with single brackets and a name of your own"
+                        ),
+                        _ => format!("write `[{table}]` with single brackets, and only once"),
+                    }),
+                    ..SchemaViolation::new(
+                        path,
+                        EntryPart::Value,
+                        "this must be a single table, and is a list".to_owned(),
+                    )
+                });
+            }
             (kind, _) => {
                 let message = match kind {
                     SchemaType::Boolean => "this must be `true` or `false`".to_owned(),
@@ -253,6 +282,11 @@ impl<'a> SchemaNode<'a> {
                 violations.push(SchemaViolation::new(path, EntryPart::Value, message));
             }
         }
+    }
+
+    fn is_list_of_tables(self) -> bool {
+        self.element()
+            .is_some_and(|element| element.schema_type() == SchemaType::Table)
     }
 
     fn expected_number(self) -> String {
@@ -365,6 +399,14 @@ impl SchemaViolation {
     pub(super) fn is_unknown_key(&self) -> bool {
         self.unknown_key
     }
+}
+
+/// The path as the header of a table has it: without the numbers of list entries,
+/// because a header means the last entry so far.
+fn header(path: &[String]) -> String {
+    let steps = path.iter().filter(|step| step.parse::<usize>().is_err());
+    let steps: Vec<String> = steps.map(|step| printable_prefix(step)).collect();
+    steps.join(".")
 }
 
 /// Checks a text against a format.
