@@ -23,7 +23,7 @@ pub use chain::{ChainError, ChainKey, ChainLink, ChainPosition, LineHash};
 pub use changed_fields::ChangedFields;
 pub use entry::JournalEntry;
 pub use journal::{AuditUnavailable, Journal, JournalSettings, PendingRecord};
-pub use opening::JournalOpenError;
+pub use opening::{JournalOpenError, check_openable};
 pub use outcome::AuditOutcome;
 pub use record::{CallerRef, Client, Record};
 pub use request_audit::{DeniedAttempt, RequestAudit};

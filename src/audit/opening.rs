@@ -120,6 +120,31 @@ pub(super) fn open(
     })
 }
 
+/// Checks that the file can be opened, or created if it does not exist, and that the
+/// chain can be continued. Changes nothing, not even a torn end.
+///
+/// # Errors
+/// [`JournalOpenError`].
+pub fn check_openable(path: &Path, key: Option<&ChainKey>) -> Result<(), JournalOpenError> {
+    let failed = |error| JournalOpenError::Io(path.to_owned(), error);
+    let is_missing = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+    let open = |path: &Path| OpenOptions::new().read(true).append(true).open(path);
+    match open(&path.with_added_extension("lock")) {
+        Ok(lock) => try_lock(&lock, path)?,
+        Err(error) if is_missing(&error) => {}
+        Err(error) => return Err(failed(error)),
+    }
+    match open(path) {
+        Ok(mut file) => drop(JournalFileEnd::locate(&mut file, path, key)?),
+        Err(error) if is_missing(&error) => drop(end_of_previous_file(path, key)?),
+        Err(error) => return Err(failed(error)),
+    }
+    // Rotated files are created beside it.
+    tempfile::NamedTempFile::new_in(parent_folder(path))
+        .map(drop)
+        .map_err(failed)
+}
+
 /// The end of the chain in the previous file, which this one continues.
 fn end_of_previous_file(
     path: &Path,
@@ -144,10 +169,15 @@ fn acquire_lock(path: &Path) -> Result<File, JournalOpenError> {
         .mode(0o600)
         .open(path.with_added_extension("lock"))
         .map_err(failed)?;
+    try_lock(&lock, path)?;
+    Ok(lock)
+}
+
+fn try_lock(lock: &File, path: &Path) -> Result<(), JournalOpenError> {
     match lock.try_lock() {
-        Ok(()) => Ok(lock),
+        Ok(()) => Ok(()),
         Err(TryLockError::WouldBlock) => Err(JournalOpenError::Locked(path.to_owned())),
-        Err(TryLockError::Error(error)) => Err(failed(error)),
+        Err(TryLockError::Error(error)) => Err(JournalOpenError::Io(path.to_owned(), error)),
     }
 }
 

@@ -9,7 +9,10 @@ use std::{
 use http::Uri;
 
 use super::CliError;
-use crate::config::{Sources, load_admin};
+use crate::{
+    config::{Sources, load_admin},
+    edge::SERVER_NAME,
+};
 
 /// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -25,6 +28,8 @@ pub(super) struct AdminUrl {
 pub(super) struct AdminResponse {
     pub(super) status: u16,
     pub(super) body: String,
+    /// Whether a gateway says that it sent it.
+    pub(super) is_from_gatepost: bool,
 }
 
 /// How much is read of a response, and how long each read may take.
@@ -44,17 +49,22 @@ impl AdminUrl {
         path: &str,
         without_listener: &str,
     ) -> Result<Self, CliError> {
-        let listen = load_admin(sources)?.listen.map(local_address);
-        let address = listen.ok_or_else(|| {
+        let listen = load_admin(sources)?.listen.ok_or_else(|| {
             CliError::UnusableConfig(format!(
                 "the admin listener is disabled; {without_listener}"
             ))
         })?;
-        Ok(Self {
+        Ok(Self::at(listen, path))
+    }
+
+    /// This path of an admin listener.
+    pub(super) fn at(listen: SocketAddr, path: &str) -> Self {
+        let address = local_address(listen);
+        Self {
             addresses: vec![address],
             host: address.to_string(),
             path: path.to_owned(),
-        })
+        }
     }
 
     /// This URL.
@@ -159,5 +169,8 @@ fn parse_response(answer: &[u8]) -> Option<AdminResponse> {
     Some(AdminResponse {
         status: status.parse().ok()?,
         body: body.to_owned(),
+        is_from_gatepost: head
+            .lines()
+            .any(|line| line.eq_ignore_ascii_case(&format!("server: {SERVER_NAME}"))),
     })
 }

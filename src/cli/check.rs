@@ -1,11 +1,18 @@
 //! `gatepost check`.
 
-use std::path::PathBuf;
+use std::{fmt, path::PathBuf};
 
 use clap::Args;
 use jiff::Timestamp;
 
-use super::{CliError, check_live, serve::connection_places, terminal};
+use super::{
+    CliError,
+    check_live::{LiveFindings, run_live_checks},
+    check_startup::{StartupFindings, check_startup},
+    client_setup::client_setups,
+    serve::connection_places,
+    terminal,
+};
 use crate::{
     config::{ConfigError, Sources, ValidConfig, load},
     edge::DescriptorLimit,
@@ -19,10 +26,13 @@ Examples:
   gatepost check --config config/gatepost.toml --live
   gatepost check --config config/gatepost.toml --live --token < token.txt
 
-It reads the configuration and every file that it names, and changes nothing.
+It reads the configuration and every file that it names, opens what `serve` would open (ports,
+certificate, audit journal, change store), and changes nothing. What a gateway that is running
+already has open is no error.
 Errors and warnings go to standard error; a warning alone is not a failure.
-Exit code 3: the configuration has errors. 4, with --live: a service does not answer, or a
-rule names a field that does not exist, so it does not protect or allow what it should.")]
+Exit code 3: the configuration has errors, or `serve` would not work with it. 4, with --live: a
+service does not answer, or a rule names a field that does not exist, so it does not protect or
+allow what it should.")]
 pub(super) struct Check {
     /// The configuration [default: the one `GATEPOST_CONFIG` names, else none]
     #[arg(long, value_name = "FILE")]
@@ -38,24 +48,72 @@ pub(super) struct Check {
     pub(super) token: bool,
 }
 
-/// Checks the configuration, and prints a summary.
+/// Checks the configuration and what it names, prints what it says, and at the end
+/// whether it is right.
 ///
 /// # Errors
-/// If it has errors.
+/// If anything is wrong.
 pub(super) fn run(check: &Check) -> Result<(), CliError> {
     let sources = Sources::new(check.config.clone());
     let checked = load(&sources)?;
-    print_warnings(&checked.warnings);
-    terminal::print(&summary(
+    let now = Timestamp::now();
+    let startup = check_startup(&checked, now)?;
+    terminal::print(&description(
         &sources,
         &checked,
+        &startup,
         DescriptorLimit::possible(),
-        Timestamp::now(),
+        now,
     ))?;
-    if check.live {
-        return check_live::run_live_checks(&sources, &checked, check.token);
+    print_warnings(&checked.warnings);
+    print_warnings(&startup.warnings);
+    for error in &startup.errors {
+        terminal::print_stderr(&format!("error: {error}\n"));
     }
-    Ok(())
+    let live = match check.live {
+        true => run_live_checks(&checked, check.token)?,
+        false => LiveFindings::default(),
+    };
+    let warnings = checked.warnings.len() + startup.warnings.len() + live.warnings;
+    verdict(&startup, &live, warnings, check.live)
+}
+
+/// The last line: whether all is right.
+///
+/// # Errors
+/// If anything is wrong.
+fn verdict(
+    startup: &StartupFindings,
+    live: &LiveFindings,
+    warnings: usize,
+    is_live: bool,
+) -> Result<(), CliError> {
+    let mut wrong = Vec::new();
+    if !startup.errors.is_empty() {
+        let errors = pluralize(startup.errors.len(), "error");
+        wrong.push(format!("`gatepost serve` would not work ({errors})"));
+    }
+    if !live.failed.is_empty() {
+        wrong.push(format!("{} did not pass", live.failed.join(" and ")));
+    }
+    if !wrong.is_empty() {
+        let text = wrong.join("; ");
+        return Err(if startup.errors.is_empty() {
+            CliError::Unreachable(text)
+        } else {
+            CliError::UnusableConfig(text)
+        });
+    }
+    let right = if is_live {
+        "The configuration is valid, and what it names works"
+    } else {
+        "The configuration is valid"
+    };
+    let warnings = match warnings {
+        0 => String::new(),
+        count => format!("; {}", pluralize(count, "warning")),
+    };
+    terminal::print(&format!("{right}{warnings}"))
 }
 
 /// Prints the warnings of a configuration.
@@ -66,9 +124,10 @@ pub(super) fn print_warnings(warnings: &[ConfigError]) {
 }
 
 /// The configuration in a few lines.
-fn summary(
+fn description(
     sources: &Sources,
     checked: &ValidConfig,
+    startup: &StartupFindings,
     descriptors: DescriptorLimit,
     now: Timestamp,
 ) -> String {
@@ -77,7 +136,7 @@ fn summary(
         || "the environment".to_owned(),
         |file| file.display().to_string(),
     );
-    let mut lines = vec![format!("{file} is valid")];
+    let mut lines = vec![file];
     let listen: Vec<String> = config
         .server
         .listen
@@ -85,6 +144,19 @@ fn summary(
         .map(ToString::to_string)
         .collect();
     lines.push(format!("  listen     {}", listen.join(", ")));
+    if let Some(validity) = startup.certificate {
+        lines.push(format!(
+            "  TLS        certificate valid from {} to {}",
+            day(validity.not_before),
+            day(validity.not_after)
+        ));
+    }
+    if !startup.in_use.is_empty() {
+        lines.push(format!(
+            "  running    this gateway is running already, and uses {}",
+            startup.in_use.join(", ")
+        ));
+    }
     let places = connection_places(config, descriptors);
     if places < config.server.max_connections {
         lines.push(format!(
@@ -99,6 +171,10 @@ fn summary(
             "  instance   {name}: {database} on {}",
             instance.url
         ));
+    }
+    for setup in client_setups(config, &config.server.listen) {
+        lines.push(format!("  endpoint   {}: {}", setup.instance, setup.url));
+        lines.push(format!("  client     {}", setup.command));
     }
     for (name, provider) in &config.providers {
         lines.push(format!("  provider   {name}: {}", provider.issuer));
@@ -132,11 +208,10 @@ fn summary(
         keys.iter().filter(|(_, key)| key.is_active(now)).count()
     });
     lines.push(format!("  API keys   {good} in use"));
-    if !checked.warnings.is_empty() {
-        lines.push(format!(
-            "  {}",
-            pluralize(checked.warnings.len(), "warning")
-        ));
-    }
     lines.join("\n")
+}
+
+/// A day for a person, such as `2026-01-31`.
+fn day(time: Timestamp) -> impl fmt::Display {
+    time.strftime("%Y-%m-%d")
 }

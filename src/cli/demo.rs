@@ -52,7 +52,7 @@ pub(super) fn run(demo: &Demo) -> Result<(), CliError> {
     telemetry::logging::start(Sources::new(None).log_filter().unwrap_or("info"))
         .map_err(|error| CliError::UnusableConfig(error.to_string()))?;
     let company = DemoServer::open(demo.odoo_listen)?;
-    let checked = company.configuration(&demo.listen.to_string())?;
+    let checked = company.configuration(demo.listen)?;
     let gateway = build_gateway(&checked)?;
     let telemetry = build_telemetry(&checked)?;
     let places = checked.config.server.max_connections;
@@ -112,12 +112,11 @@ impl DemoServer {
     ///
     /// # Errors
     /// Never, unless this file has a bug.
-    pub(super) fn configuration(&self, listen: &str) -> Result<ValidConfig, CliError> {
+    pub(super) fn configuration(&self, listen: SocketAddr) -> Result<ValidConfig, CliError> {
         // Through the ordinary checks, like any configuration.
-        let sources = Sources::with_environment(
+        let mut sources = Sources::with_environment(
             None,
             [
-                ("GATEPOST_SERVER__LISTEN", listen),
                 ("GATEPOST_SERVER__ANONYMOUS_ROLE", "demo"),
                 ("GATEPOST_ADMIN__LISTEN", ""),
                 ("GATEPOST_INSTANCES__DEMO__URL", self.url.as_str()),
@@ -128,6 +127,7 @@ impl DemoServer {
                 ("GATEPOST_ROLES__DEMO__RULES", DEMO_RULES),
             ],
         );
+        sources.listen = vec![listen];
         Ok(load(&sources)?)
     }
 
@@ -154,7 +154,7 @@ Gatepost is in front of a sample company. Its endpoint:
 
 Send a request:
 
-  curl -s {url} -H 'Content-Type: application/json' -d '{call}'
+  curl -s {url} -H 'Content-Type: application/json' -d '{call}' | awk '{{gsub(/\\n/, "\n")}} 1'
 
 Connect a client:
 

@@ -8,6 +8,8 @@ mod admin_client;
 mod audit;
 mod check;
 mod check_live;
+mod check_startup;
+mod client_setup;
 #[cfg(feature = "demo")]
 mod demo;
 mod error;

@@ -7,10 +7,13 @@ use clap::Args;
 use tokio::time::sleep;
 use tracing::{error, info, warn};
 
-use super::{CliError, check::print_warnings, reloader::Reloader};
+use super::{
+    CliError, check::print_warnings, check_startup::locate_port, client_setup::client_setups,
+    reloader::Reloader,
+};
 use crate::{
     config::{self, Config, Sources, ValidConfig, load},
-    edge::{DescriptorLimit, Edge, ProcessTasks},
+    edge::{DescriptorLimit, Edge, EdgeOpenError, ProcessTasks},
     gateway::Gateway,
     telemetry::{self, Telemetry},
 };
@@ -67,6 +70,14 @@ pub(super) fn run(serve: &Serve) -> Result<(), CliError> {
     let edge = open_listeners(&checked, &gateway, &telemetry, places)?;
     if let Some(role) = &checked.config.server.anonymous_role {
         warn!(role.name = %role, "Allowed unauthenticated access from this machine");
+    }
+    for setup in client_setups(&checked.config, edge.addresses()) {
+        info!(
+            instance.name = %setup.instance,
+            url = setup.url,
+            client = setup.command,
+            "Opened an endpoint for clients"
+        );
     }
     let metrics = telemetry.metrics.clone();
     let reloader = Reloader::new(sources, &checked, Arc::clone(&gateway), metrics);
@@ -153,5 +164,10 @@ pub(super) fn open_listeners(
         gateway,
         telemetry,
     )
-    .map_err(|error| CliError::Failed(error.to_string()))
+    .map_err(|error| match &error {
+        EdgeOpenError::Listen(error) => CliError::Failed(locate_port(checked, error).to_string()),
+        EdgeOpenError::Certificate(_) | EdgeOpenError::TlsSetup(_) => {
+            CliError::Failed(error.to_string())
+        }
+    })
 }

@@ -5,7 +5,7 @@
 //! file: they define an instance if none is configured, and fill in missing keys
 //! of the only one.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fmt};
 
 use figment::{
     Figment, Metadata, Profile, Provider,
@@ -40,7 +40,6 @@ const FILE_LAYER: &str = "file";
 const LISTEN_OPTION: &str = "--listen";
 
 /// All layers merged, and the errors and warnings about single variables.
-#[derive(Debug)]
 pub(super) struct Layers {
     figment: Figment,
     merged: Value,
@@ -62,6 +61,13 @@ impl Provider for Layer {
 
     fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
         Ok(Profile::Default.collect(self.dict.clone()))
+    }
+}
+
+// Not derived: the values may be secrets.
+impl fmt::Debug for Layers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Layers").finish_non_exhaustive()
     }
 }
 

@@ -1,5 +1,7 @@
 //! Loads a configuration from its sources.
 
+use std::sync::Arc;
+
 use figment::value::Value;
 
 use super::{
@@ -24,6 +26,36 @@ pub struct ValidConfig {
     pub secrets: Secrets,
     /// Settings that are allowed but questionable, for the log.
     pub warnings: Vec<ConfigError>,
+    /// Where each key was set.
+    layers: Arc<Layers>,
+}
+
+impl ValidConfig {
+    /// An error about the key at this path, such as `instances`, `production` and
+    /// `url`, that was found when the configuration was used.
+    pub fn error_at(
+        &self,
+        path: &[&str],
+        message: impl Into<String>,
+        hint: Option<String>,
+    ) -> ConfigError {
+        let path: Vec<String> = path.iter().map(|&step| step.to_owned()).collect();
+        let location = self.layers.location(&path, EntryPart::Value);
+        ConfigError::new(location, &path, message, hint)
+    }
+
+    /// An error about a path in a rule, such as `domain`.
+    pub fn error_in_rule(
+        &self,
+        at: &RuleRef,
+        path: &[String],
+        message: String,
+        hint: Option<String>,
+    ) -> ConfigError {
+        let whole = [&rule_path(at)[..], path].concat();
+        let location = self.layers.location(&whole, EntryPart::Value);
+        ConfigError::new(location, &whole, message, hint)
+    }
 }
 
 /// Reads and checks a configuration. It changes nothing, so a reload calls it
@@ -37,14 +69,15 @@ pub fn load(sources: &Sources) -> Result<ValidConfig, ConfigErrors> {
         return Err(ConfigErrors::new(layers.errors));
     };
     let found = check::check_config(&config, &layers);
-    let errors = [layers.errors, found.errors].concat();
+    let errors = [layers.errors.as_slice(), &found.errors].concat();
     if !errors.is_empty() {
         return Err(ConfigErrors::new(errors));
     }
     Ok(ValidConfig {
         config,
         secrets: found.secrets,
-        warnings: sorted_by_location([layers.warnings, found.warnings].concat()),
+        warnings: sorted_by_location([layers.warnings.as_slice(), &found.warnings].concat()),
+        layers: Arc::new(layers),
     })
 }
 
@@ -76,19 +109,6 @@ impl LocatedRules {
             return format!("{} at line {line}", path.display());
         }
         place.to_string()
-    }
-
-    /// An error at this path in a rule, such as `domain`.
-    pub fn error_at(
-        &self,
-        at: &RuleRef,
-        path: &[String],
-        message: String,
-        hint: Option<String>,
-    ) -> ConfigError {
-        let whole = [&rule_path(at)[..], path].concat();
-        let location = self.layers.location(&whole, EntryPart::Value);
-        ConfigError::new(location, &whole, message, hint)
     }
 }
 

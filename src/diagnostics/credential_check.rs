@@ -2,15 +2,18 @@
 
 use jiff::Timestamp;
 
+use super::odoo_lookup::OdooProbe;
 use crate::{
-    access::{Instance, KeyExpiry, OperationError, is_key_rejected},
-    audit::RequestAudit,
+    access::{
+        Instance, KeyExpiry, OperationError, is_key_rejected, key_holder, rejection_cause,
+        renewal_help,
+    },
     gateway::{Endpoint, Gateway},
 };
-use gatepost_base::{CredentialName, InstanceName, ProviderName, RoleName, error_chain};
+use gatepost_base::{CredentialName, Diagnosis, InstanceName, ProviderName, RoleName};
 use gatepost_identity::{Bearer, Caller, CheckResult, Now, Principal, Provider};
 use gatepost_odoo::RecordId;
-use gatepost_odoo_client::CallStats;
+use gatepost_policy::Pattern;
 
 /// The result of one Odoo API key in one instance.
 #[derive(Debug)]
@@ -19,19 +22,10 @@ pub struct CredentialCheck {
     pub instance: InstanceName,
     /// The credential of the key; `None` for the service key.
     pub credential: Option<CredentialName>,
-    /// The id of the Odoo user.
-    pub user: Result<RecordId, CredentialFailure>,
+    /// The id of the Odoo user, or why there is none.
+    pub user: Result<RecordId, Diagnosis>,
     /// When the key expires, as far as Odoo says.
     pub expiry: Option<KeyExpiry>,
-}
-
-/// Why an API key does not work.
-#[derive(Debug)]
-pub enum CredentialFailure {
-    /// Odoo rejects the key.
-    KeyRejected,
-    /// Any other failure, with all its causes, which may contain addresses.
-    Other(String),
 }
 
 impl Gateway {
@@ -172,7 +166,7 @@ impl Gateway {
             expiry,
         };
         if let Err(error) = instance.ping().await {
-            let failure = CredentialFailure::Other(error_with_causes(&error));
+            let failure = instance.client().diagnose(&error);
             return vec![result(None, Err(failure), None)];
         }
         let named = instance.credentials().cloned().map(Some);
@@ -185,49 +179,33 @@ impl Gateway {
         all
     }
 
-    /// The Odoo user of a credential, and when its key expires.
+    /// The Odoo user of a credential, whatever roles there are, and when its key
+    /// expires.
     async fn check_key(
         &self,
         instance: &Instance,
         credential: Option<CredentialName>,
-    ) -> (Result<RecordId, CredentialFailure>, Option<KeyExpiry>) {
-        let caller = self.local_caller_as(instance, credential);
-        let (call_stats, audit) = (CallStats::default(), RequestAudit::disabled());
-        let session = self.odoo_session(instance, &self.policy, &caller, &call_stats, &audit);
-        match session.user().await {
-            Ok(user) => {
-                let expiry = session.refresh_key_expiry(Timestamp::now()).await;
-                (Ok(user.id), expiry)
-            }
-            Err(OperationError::Call(error)) if is_key_rejected(&error) => {
-                (Err(CredentialFailure::KeyRejected), None)
-            }
-            Err(denied) => (
-                Err(CredentialFailure::Other(error_with_causes(&denied))),
-                None,
+    ) -> (Result<RecordId, Diagnosis>, Option<KeyExpiry>) {
+        let now = Timestamp::now();
+        let everything = vec![Pattern::everything()];
+        let probe = OdooProbe::new(self, instance.name(), credential.clone(), everything);
+        let session = probe.session(self, instance);
+        let failure = match session.user().await {
+            Ok(user) => return (Ok(user.id), session.refresh_key_expiry(now).await),
+            Err(OperationError::Call(error)) if is_key_rejected(&error) => Diagnosis::new(
+                "api_key",
+                format!("Odoo rejects this API key: {}", rejection_cause(None, now)),
+                renewal_help(&key_holder(instance.name(), credential.as_ref())),
             ),
-        }
+            Err(OperationError::Call(error)) => instance.client().diagnose(&error),
+            Err(error) => Diagnosis::new(
+                "url",
+                format!("Odoo's answer about the key's own user cannot be used ({error:?})"),
+                "check that it is an Odoo 19 or later",
+            ),
+        };
+        (Err(failure), None)
     }
-
-    /// The local user with every role, acting as the Odoo user of a credential.
-    pub(super) fn local_caller_as(
-        &self,
-        instance: &Instance,
-        credential: Option<CredentialName>,
-    ) -> Caller {
-        Caller {
-            credential,
-            ..self
-                .authenticator
-                .local_caller(&self.policy, instance.name())
-        }
-    }
-}
-
-/// An error with all its causes.
-fn error_with_causes(error: &(dyn std::error::Error + 'static)) -> String {
-    let causes = error_chain::sources(error);
-    causes.map_or_else(|| error.to_string(), |causes| format!("{error}: {causes}"))
 }
 
 /// The content of a token in one line.

@@ -112,10 +112,7 @@ impl PolicyCheck<'_> {
                 (None, Operand::Value(_)) => continue,
             };
             // If the user cannot see the related model, Odoo still evaluates the domain.
-            let role = &at.rule_ref.role;
-            if let ModelVisibility::Fields(schema) =
-                self.lookup.visibility(role, user, &relation).await
-            {
+            if let ModelVisibility::Fields(schema) = self.lookup.visibility(user, &relation).await {
                 for condition in conditions(&beyond) {
                     open.push((relation.clone(), schema.clone(), condition, true));
                 }

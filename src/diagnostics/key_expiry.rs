@@ -2,13 +2,13 @@
 
 use jiff::Timestamp;
 
+use super::odoo_lookup::OdooProbe;
 use crate::{
     access::{Instance, KeyExpiry, key_holder, renewal_help},
-    audit::RequestAudit,
     gateway::Gateway,
 };
 use gatepost_base::CredentialName;
-use gatepost_odoo_client::CallStats;
+use gatepost_policy::Pattern;
 
 impl Gateway {
     /// Asks Odoo when the next API key expires about which it has not been asked
@@ -27,11 +27,10 @@ impl Gateway {
 
     async fn refresh_key_expiry(&self, instance: &Instance, credential: Option<CredentialName>) {
         let now = Timestamp::now();
-        let caller = self.local_caller_as(instance, credential.clone());
-        // No caller asks, so there is no audit record.
-        let (call_stats, audit) = (CallStats::default(), RequestAudit::disabled());
-        let session = self.odoo_session(instance, &self.policy, &caller, &call_stats, &audit);
-        let expiry = session.refresh_key_expiry(now).await;
+        // No caller asks, so there is no audit record, and no role is needed.
+        let everything = vec![Pattern::everything()];
+        let probe = OdooProbe::new(self, instance.name(), credential.clone(), everything);
+        let expiry = probe.session(self, instance).refresh_key_expiry(now).await;
         if let Some(near) = expiry.filter(|expiry| expiry.is_near(now)) {
             warn_of_expiry(instance, credential.as_ref(), &near, now);
         }

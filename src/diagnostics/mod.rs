@@ -8,5 +8,5 @@ mod key_expiry;
 mod odoo_lookup;
 mod policy_check;
 
-pub use credential_check::{CredentialCheck, CredentialFailure};
+pub use credential_check::CredentialCheck;
 pub use policy_check::PolicyFinding;

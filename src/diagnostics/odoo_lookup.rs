@@ -66,7 +66,6 @@ impl<'a> OdooLookup<'a> {
     /// What a user can see of a model.
     pub(super) async fn visibility(
         &mut self,
-        role: &RoleName,
         user: &CheckedUser,
         model: &ModelName,
     ) -> ModelVisibility {
@@ -83,7 +82,7 @@ impl<'a> OdooLookup<'a> {
         let Some(instance) = self.instance(user) else {
             return ModelVisibility::Unknown;
         };
-        let probe = ModelProbe::new(self.gateway, role, user, model);
+        let probe = OdooProbe::of_model(self.gateway, user, model);
         let session = probe.session(self.gateway, instance);
         let seen = match session.unfiltered_schema(model).await {
             Ok(schema) => ModelVisibility::Fields(schema),
@@ -97,7 +96,6 @@ impl<'a> OdooLookup<'a> {
     /// The documentation of a model, if the user can read it.
     pub(super) async fn documentation(
         &mut self,
-        role: &RoleName,
         user: &CheckedUser,
         model: &ModelName,
     ) -> Option<Arc<Documentation>> {
@@ -106,7 +104,7 @@ impl<'a> OdooLookup<'a> {
             return page.clone();
         }
         let instance = self.instance(user)?;
-        let probe = ModelProbe::new(self.gateway, role, user, model);
+        let probe = OdooProbe::of_model(self.gateway, user, model);
         let session = probe.session(self.gateway, instance);
         let page = session.documentation(model).await;
         self.methods.insert(key, page.clone());
@@ -116,13 +114,12 @@ impl<'a> OdooLookup<'a> {
     /// The user's model with the most similar name.
     pub(super) async fn similar_model(
         &mut self,
-        role: &RoleName,
         user: &CheckedUser,
         model: &ModelName,
     ) -> Option<String> {
         if !self.models.contains_key(user) {
             let instance = self.instance(user)?;
-            let probe = ModelProbe::new(self.gateway, role, user, model);
+            let probe = OdooProbe::of_model(self.gateway, user, model);
             let models = probe.session(self.gateway, instance).models().await.ok()?;
             let names = models.iter().map(|entry| entry.model.clone()).collect();
             self.models.insert(user.clone(), names);
@@ -148,21 +145,35 @@ pub(super) fn closest_name<'a>(
     near.min().map(|(_, name)| name)
 }
 
-/// A read of one model as one Odoo user, which is neither counted nor audited.
-struct ModelProbe {
+/// Reads as one Odoo user, which are neither counted nor audited.
+pub(super) struct OdooProbe {
     policy: Policy,
     caller: Caller,
     call_stats: CallStats,
     audit: RequestAudit,
 }
 
-impl ModelProbe {
-    fn new(gateway: &Gateway, role: &RoleName, user: &CheckedUser, model: &ModelName) -> Self {
-        let policy = read_only_policy(role, model);
+impl OdooProbe {
+    /// Reads of one model.
+    fn of_model(gateway: &Gateway, user: &CheckedUser, model: &ModelName) -> Self {
+        // Named in full, because a pattern does not open protected models.
+        let models = Pattern::parse(model.as_str()).into_iter().collect();
+        Self::new(gateway, &user.instance, user.credential.clone(), models)
+    }
+
+    /// Reads with a credential, whatever roles are configured: what Odoo has is
+    /// tried, not the administrator's policy.
+    pub(super) fn new(
+        gateway: &Gateway,
+        instance: &InstanceName,
+        credential: Option<CredentialName>,
+        models: Vec<Pattern>,
+    ) -> Self {
+        let policy = read_only_policy(models);
         let caller = Caller {
-            roles: vec![role.clone()],
-            credential: user.credential.clone(),
-            ..gateway.authenticator.local_caller(&policy, &user.instance)
+            roles: policy.roles().cloned().collect(),
+            credential,
+            ..gateway.authenticator.local_caller(&policy, instance)
         };
         Self {
             policy,
@@ -172,7 +183,11 @@ impl ModelProbe {
         }
     }
 
-    fn session<'a>(&'a self, gateway: &'a Gateway, instance: &'a Instance) -> OdooSession<'a> {
+    pub(super) fn session<'a>(
+        &'a self,
+        gateway: &'a Gateway,
+        instance: &'a Instance,
+    ) -> OdooSession<'a> {
         gateway.odoo_session(
             instance,
             &self.policy,
@@ -183,11 +198,11 @@ impl ModelProbe {
     }
 }
 
-/// A policy that allows reading only this model.
-fn read_only_policy(role: &RoleName, model: &ModelName) -> Policy {
+/// A policy of one role that may read these models.
+fn read_only_policy(models: Vec<Pattern>) -> Policy {
     let rule = Rule {
         instances: vec![Pattern::everything()],
-        models: Pattern::parse(model.as_str()).into_iter().collect(),
+        models,
         operations: vec![Operation::Read],
         ..Rule::default()
     };
@@ -195,5 +210,6 @@ fn read_only_policy(role: &RoleName, model: &ModelName) -> Policy {
         rules: vec![rule],
         ..Role::default()
     };
-    Policy::new(BTreeMap::from([(role.clone(), only)]))
+    let roles = RoleName::try_from("check").map(|name| (name, only));
+    Policy::new(roles.into_iter().collect())
 }

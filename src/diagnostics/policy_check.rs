@@ -125,9 +125,8 @@ impl PolicyCheck<'_> {
         path: Vec<String>,
         model: &ModelName,
     ) {
-        let role = &at.rule_ref.role;
         let near = match at.users.first() {
-            Some(user) => self.lookup.similar_model(role, user, model).await,
+            Some(user) => self.lookup.similar_model(user, model).await,
             None => None,
         };
         let instances: BTreeSet<String> = at
@@ -191,8 +190,7 @@ impl PolicyCheck<'_> {
         }
         let mut pages = Vec::new();
         for VisibleModel { user, model, .. } in visible {
-            let role = &at.rule_ref.role;
-            match self.lookup.documentation(role, user, model).await {
+            match self.lookup.documentation(user, model).await {
                 Some(page) => pages.push(page),
                 // Some users cannot read documentation.
                 None => return,
@@ -237,8 +235,7 @@ impl PolicyCheck<'_> {
     ) -> Vec<(CheckedUser, ModelVisibility)> {
         let mut all = Vec::with_capacity(at.users.len());
         for user in &at.users {
-            let role = &at.rule_ref.role;
-            let seen = self.lookup.visibility(role, user, model).await;
+            let seen = self.lookup.visibility(user, model).await;
             all.push((user.clone(), seen));
         }
         all

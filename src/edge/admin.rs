@@ -40,6 +40,9 @@ const READINESS_TTL: Duration = Duration::from_secs(2);
 /// (`odoo-client`): otherwise one Odoo that hangs makes the others late too.
 const READINESS_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// The value of `Server` in the answer of `/livez` (RFC 9110, section 10.2.4).
+pub const SERVER_NAME: &str = "gatepost";
+
 /// What the admin listener serves.
 #[derive(Clone, Copy, Debug)]
 enum AdminRoute {
@@ -97,7 +100,9 @@ impl<H: RequestHandler> Admin<H> {
                 .with_header(header::ALLOW, HeaderValue::from_static(methods));
         }
         match route {
-            AdminRoute::Livez => text_response("ok\n", "text/plain; charset=utf-8"),
+            // `check` recognizes a running gateway by this name.
+            AdminRoute::Livez => text_response("ok\n", "text/plain; charset=utf-8")
+                .with_header(header::SERVER, HeaderValue::from_static(SERVER_NAME)),
             AdminRoute::Metrics => self.metrics().await,
             AdminRoute::Readyz => self.readyz().await,
             AdminRoute::Reload => self.reload(head).await,
@@ -148,10 +153,10 @@ impl<H: RequestHandler> Admin<H> {
             let gateway = self.gateway.load();
             gateway.record_state(metrics, readiness.as_ref());
             let certificate = self.reloads.certificate.as_ref();
-            if let Some(expires) = certificate.and_then(|one| one.expires_at()) {
+            if let Some(certificate) = certificate {
                 metrics
                     .gatepost_certificate_expires_timestamp_seconds()
-                    .set(expires);
+                    .set(certificate.expires_at());
             }
             metrics
                 .gatepost_log_lines_dropped_total()

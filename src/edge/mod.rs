@@ -11,6 +11,7 @@ mod admin;
 mod bad_request;
 mod body;
 mod bounds;
+mod cannot_listen;
 mod certificate;
 mod connections;
 mod descriptors;
@@ -33,7 +34,8 @@ mod write;
 #[cfg(test)]
 mod tests;
 
-pub use certificate::BadCertificate;
+pub use admin::SERVER_NAME;
+pub use cannot_listen::{CannotListen, try_listen};
 pub use descriptors::DescriptorLimit;
 pub use reload::{ProcessTasks, Reload};
 pub use request_handler::{RequestHandler, RequestTerms};

@@ -1,12 +1,6 @@
 //! The edge as a whole: opens the sockets, then runs.
 
-use std::{
-    fmt, io,
-    net::{SocketAddr, TcpListener},
-    sync::Arc,
-    thread,
-    time::Duration,
-};
+use std::{fmt, net::SocketAddr, sync::Arc, thread, time::Duration};
 
 use arc_swap::ArcSwap;
 use pingora::{
@@ -20,7 +14,8 @@ use tracing::info;
 use super::{
     admin::{Admin, AdminHosts},
     bounds::Bounds,
-    certificate::{BadCertificate, Certificate},
+    cannot_listen::{CannotListen, bind},
+    certificate::Certificate,
     connections::{PlaceLimits, Places},
     drain::Drain,
     exchange::Exchange,
@@ -31,6 +26,7 @@ use super::{
     shutdown::{ShutdownHandle, SignalHandler, Signals},
 };
 use crate::{config, telemetry::Telemetry};
+use gatepost_tls::InvalidServerCertificate;
 
 /// The maximum number of concurrent connections to the admin listener.
 const ADMIN_CONNECTIONS: usize = 64;
@@ -47,18 +43,14 @@ pub struct Edge {
 #[derive(Debug, thiserror::Error)]
 pub enum EdgeOpenError {
     /// The certificate cannot be used.
-    #[error(transparent)]
-    Certificate(#[from] BadCertificate),
+    #[error("`server.tls.{}`: {_0}", _0.setting())]
+    Certificate(#[from] InvalidServerCertificate),
     /// The edge cannot listen on an address.
-    #[error("`{setting}`: cannot listen on {address}: {source}")]
-    Listen {
-        /// The setting that names the address.
-        setting: &'static str,
-        /// The address.
-        address: SocketAddr,
-        /// The reason.
-        source: io::Error,
-    },
+    #[error("`{}`: {_0}", _0.setting.join("."))]
+    Listen(#[from] CannotListen),
+    /// The TLS library rejects its own defaults.
+    #[error("`server.tls`: cannot set up TLS: {0}")]
+    TlsSetup(#[from] rustls::Error),
 }
 
 impl Edge {
@@ -95,7 +87,7 @@ impl Edge {
         let mut addresses = Vec::with_capacity(server.listen.len());
         let mut listeners = Vec::with_capacity(server.listen.len());
         for address in &server.listen {
-            let (socket, address) = bind("server.listen", *address)?;
+            let (socket, address) = bind(&["server", "listen"], *address)?;
             let exchange = Exchange {
                 gateway: Arc::clone(gateway),
                 bounds,
@@ -117,7 +109,7 @@ impl Edge {
         }
         let mut admin_address = None;
         if let Some(address) = admin.listen {
-            let (socket, address) = bind("admin.listen", address)?;
+            let (socket, address) = bind(&["admin", "listen"], address)?;
             let handler = Admin::new(
                 Arc::clone(gateway),
                 Arc::clone(telemetry),
@@ -228,21 +220,6 @@ impl fmt::Debug for Edge {
             .field("admin_address", &self.admin_address)
             .finish_non_exhaustive()
     }
-}
-
-fn bind(
-    setting: &'static str,
-    address: SocketAddr,
-) -> Result<(TcpListener, SocketAddr), EdgeOpenError> {
-    let opened = TcpListener::bind(address).and_then(|socket| {
-        let real = socket.local_addr()?;
-        Ok((socket, real))
-    });
-    opened.map_err(|source| EdgeOpenError::Listen {
-        setting,
-        address,
-        source,
-    })
 }
 
 fn http_options(idle: Duration) -> HttpServerOptions {

@@ -15,6 +15,12 @@ const GOOD: &str = r#"
 [keys]
 file = "keys.toml"
 
+[server]
+listen = ["127.0.0.1:0"]
+
+[admin]
+listen = ""
+
 [instances.production]
 url = "http://odoo:8069"
 api_key = "hunter2"
@@ -66,14 +72,16 @@ fn check_exits_0_and_summarizes_a_valid_configuration() {
     let (folder, file) = config_folder(GOOD);
     let ran = run(gatepost(&["check", "--config", "gatepost.toml"]).current_dir(&folder));
     assert_eq!(ran.code, 0, "{}", ran.stderr);
-    insta::assert_snapshot!(ran.stdout, @r"
-    gatepost.toml is valid
-      listen     127.0.0.1:8080
+    insta::assert_snapshot!(ran.stdout, @r#"
+    gatepost.toml
+      listen     127.0.0.1:0
       instance   production: the only database on http://odoo:8069
+      endpoint   production: http://127.0.0.1:0/mcp
+      client     claude mcp add --transport http odoo http://127.0.0.1:0/mcp --header "Authorization: Bearer KEY"
       role       reader: 1 rule
       API keys   0 in use
-      2 warnings
-    ");
+    The configuration is valid; 2 warnings
+    "#);
     insta::assert_snapshot!(ran.stderr, @r#"
     warning: gatepost.toml at line 3, column 8, key `keys.file`
       |
@@ -110,6 +118,8 @@ fn check_accepts_a_file_named_by_variable_or_variables_alone() {
     let named = run(gatepost(&["check"]).env("GATEPOST_CONFIG", &file));
     assert_eq!(named.code, 0, "{}", named.stderr);
     let alone = run(gatepost(&["check"])
+        .env("GATEPOST_SERVER__LISTEN", "127.0.0.1:0")
+        .env("GATEPOST_ADMIN__LISTEN", "")
         .env("ODOO_URL", "http://odoo:8069")
         .env("ODOO_API_KEY", "x"));
     assert_eq!(alone.code, 0, "{}", alone.stderr);

@@ -68,11 +68,11 @@ fn odoo_variables_alone_make_one_instance_without_access() {
         checked.config.server.listen[0].to_string(),
         "127.0.0.1:8080"
     );
-    insta::assert_snapshot!(warnings(&checked), @r"
+    insta::assert_snapshot!(warnings(&checked), @r#"
     configuration
     EVERY REQUEST WILL BE REJECTED: there is no API key and no other way to authenticate
-    help: set `keys.file` (GATEPOST_KEYS__FILE), configure a role, and create a key: `gatepost key new --role ROLE --name NAME`
-    ");
+    help: to give access: add a role that says what its callers may do (`[[roles.reader.rules]]` with `models = ["res.partner"]`, or GATEPOST_ROLES__READER__RULES='[{ models = ["res.partner"] }]'), set `keys.file` (GATEPOST_KEYS__FILE), and create a key: `gatepost key new --role reader --name NAME`
+    "#);
 }
 
 #[test]

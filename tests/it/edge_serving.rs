@@ -52,7 +52,7 @@ fn occupied_address_error_names_the_setting() {
     let taken = first.addresses()[0];
     let error = open(taken).unwrap_err().to_string();
     assert!(
-        error.starts_with(&format!("`server.listen`: cannot listen on {taken}: ")),
+        error.starts_with(&format!("`server.listen`: {taken} is in use")),
         "{error}"
     );
 }

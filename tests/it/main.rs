@@ -7,6 +7,8 @@ mod attacks;
 #[cfg(test)]
 mod audit;
 #[cfg(test)]
+mod check;
+#[cfg(test)]
 mod cli_commands;
 #[cfg(test)]
 mod client_arguments;

@@ -19,6 +19,8 @@ fn check_live(odoo: &str, rules: &str) -> (Option<i32>, String) {
     fs::write(folder.path().join("gatepost.toml"), text).unwrap();
     let Output { status, stderr, .. } = Command::new(env!("CARGO_BIN_EXE_gatepost"))
         .env_clear()
+        .env("GATEPOST_SERVER__LISTEN", "127.0.0.1:0")
+        .env("GATEPOST_ADMIN__LISTEN", "")
         .current_dir(folder.path())
         .args(["check", "--live", "--config", "gatepost.toml"])
         .output()

@@ -614,7 +614,7 @@ fn doubtful_collector_settings_give_warnings() {
     };
     let url = "GATEPOST_TELEMETRY__OTLP_URL";
     assert_eq!(warned(url, "http://collector:4318"), "");
-    let file = "tests/fixtures/config/odoo.key";
+    let file = "tests/fixtures/config/authority.pem";
     let texts = [
         warned(url, "http://collector:4317"),
         warned(url, "http://traces.example.com"),

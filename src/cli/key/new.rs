@@ -3,7 +3,11 @@
 use clap::Args;
 use jiff::Timestamp;
 
-use super::{CliError, KeysFileLocation, expiry::Expiry, no_such_role, terminal};
+use super::{
+    super::client_setup::client_setups, CliError, KeysFileLocation, expiry::Expiry, no_such_role,
+    terminal,
+};
+use crate::config::Config;
 use gatepost_base::RoleName;
 use gatepost_identity::{ApiKey, StoredKey, update_keys_file};
 
@@ -71,6 +75,7 @@ pub(super) fn run(new: &New) -> Result<(), CliError> {
         expires: new.expires.map(|expiry| expiry.after(now)),
         revoked: None,
     };
+    let stored_roles = stored.roles.clone();
     let until = stored
         .expires
         .map_or_else(|| "it is revoked".to_owned(), terminal::format_time);
@@ -81,5 +86,21 @@ pub(super) fn run(new: &New) -> Result<(), CliError> {
         key.id(),
         file.display()
     ));
+    if let Some(config) = &config {
+        print_endpoints(config, &stored_roles);
+    }
     Ok(())
+}
+
+/// Prints where the key is accepted. The key itself goes to standard output only.
+fn print_endpoints(config: &Config, roles: &[RoleName]) {
+    let policy = config.policy();
+    for setup in client_setups(config, &config.server.listen) {
+        if policy.allow_instance(roles, setup.instance).is_ok() {
+            terminal::print_stderr(&format!(
+                "Clients reach `{}` at {}, for example (KEY is the new key):\n  {}",
+                setup.instance, setup.url, setup.command
+            ));
+        }
+    }
 }

@@ -48,6 +48,9 @@ impl ConfigChecker<'_> {
         }
         if !keyed && !granted && config.server.anonymous_role.is_none() {
             let hint = match config.keys.file {
+                _ if config.roles.is_empty() => {
+                    "to give access: add a role that says what its callers may do (`[[roles.reader.rules]]` with `models = [\"res.partner\"]`, or GATEPOST_ROLES__READER__RULES='[{ models = [\"res.partner\"] }]'), set `keys.file` (GATEPOST_KEYS__FILE), and create a key: `gatepost key new --role reader --name NAME`"
+                }
                 Some(_) => "create a key: `gatepost key new --role ROLE --name NAME`",
                 None => {
                     "set `keys.file` (GATEPOST_KEYS__FILE), configure a role, and create a key: `gatepost key new --role ROLE --name NAME`"

@@ -17,15 +17,15 @@ const SECRET_MOUNTS: [&str; 2] = ["/run/secrets", "/var/run/secrets"];
 impl ConfigChecker<'_> {
     /// A PEM file of trusted certificates, if one is named.
     pub(super) fn check_ca_file(&mut self, path: &[String], file: Option<&Path>) {
-        if let Some(file) = file {
-            self.check_readable(path, file);
-        }
-    }
-
-    pub(super) fn check_readable(&mut self, path: &[String], file: &Path) {
+        let Some(file) = file else {
+            return;
+        };
         if let Err(error) = File::open(file) {
             let message = format!("{} cannot be read: {error}", file.display());
             self.error(path, &message, None);
+        } else if let Err(error) = gatepost_tls::client_config(Some(file)) {
+            let hint = "it must hold the certificate of an authority, or of the server itself, in PEM (`-----BEGIN CERTIFICATE-----`)";
+            self.error(path, &error.to_string(), Some(hint));
         }
     }
 

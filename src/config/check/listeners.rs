@@ -1,6 +1,9 @@
 //! Checks of `[server]` and `[admin]`.
 
+use std::fs::File;
+
 use super::{ConfigChecker, http_url::HttpUrl};
+use gatepost_tls::ServerCertificate;
 
 impl ConfigChecker<'_> {
     pub(super) fn listeners(&mut self) {
@@ -32,12 +35,19 @@ impl ConfigChecker<'_> {
             );
         }
         if let Some(tls) = &server.tls {
-            let (certificate, key) = (
-                path!["server", "tls", "certificate_file"],
-                path!["server", "tls", "key_file"],
-            );
-            self.check_readable(certificate, &tls.certificate_file);
-            self.check_readable(key, &tls.key_file);
+            if let Err(invalid) = ServerCertificate::load(&tls.certificate_file, &tls.key_file) {
+                let setting = invalid.setting();
+                let path = path!["server", "tls", setting];
+                self.error(path, &invalid.to_string(), invalid.remedy());
+                // The key was not read then.
+                if setting == "certificate_file"
+                    && let Err(error) = File::open(&tls.key_file)
+                {
+                    let message = format!("{} cannot be read: {error}", tls.key_file.display());
+                    self.error(path!["server", "tls", "key_file"], &message, None);
+                }
+            }
+            let key = path!["server", "tls", "key_file"];
             self.warn_if_readable(key, &tls.key_file, "the private key");
         }
         if let Some(role) = &server.anonymous_role {

@@ -2,38 +2,35 @@
 
 use std::{io, net::SocketAddr, path::PathBuf};
 
-use rustls::pki_types::pem;
-
-use crate::edge::{BadCertificate, EdgeOpenError, stdio::StdioError};
+use crate::edge::{CannotListen, EdgeOpenError, stdio::StdioError};
 use gatepost_base::InstanceName;
+use gatepost_tls::InvalidServerCertificate;
 
 #[test]
 fn errors_of_sockets_and_certificates_name_the_setting() {
     let denied = || io::Error::from(io::ErrorKind::PermissionDenied);
-    let certificate = [
-        BadCertificate::CannotRead {
-            setting: "server.tls.key_file",
-            path: PathBuf::from("/etc/gatepost/key.pem"),
-            source: denied(),
-        },
-        BadCertificate::NotPem {
-            setting: "server.tls.cert_file",
-            path: PathBuf::from("/etc/gatepost/cert.pem"),
-            expected: "a certificate chain",
-            source: pem::Error::NoItemsFound,
-        },
-        BadCertificate::UnusablePair(rustls::Error::EncryptError),
-        BadCertificate::TlsSetup(rustls::Error::EncryptError),
-    ];
-    let mut texts = certificate
-        .map(|error| EdgeOpenError::from(error).to_string())
-        .to_vec();
-    let listen = EdgeOpenError::Listen {
-        setting: "server.listen",
-        address: SocketAddr::from(([127, 0, 0, 1], 8080)),
-        source: io::ErrorKind::AddrInUse.into(),
+    let mismatch = InvalidServerCertificate::KeyMismatch {
+        certificate: PathBuf::from("/etc/gatepost/cert.pem"),
+        key: PathBuf::from("/etc/gatepost/key.pem"),
     };
-    texts.push(listen.to_string());
+    let mut texts = vec![
+        EdgeOpenError::from(mismatch).to_string(),
+        EdgeOpenError::from(rustls::Error::EncryptError).to_string(),
+    ];
+    let reasons = [
+        io::ErrorKind::AddrInUse,
+        io::ErrorKind::AddrNotAvailable,
+        io::ErrorKind::PermissionDenied,
+        io::ErrorKind::OutOfMemory,
+    ];
+    texts.extend(reasons.map(|reason| {
+        let error = CannotListen {
+            setting: &["server", "listen"],
+            address: SocketAddr::from(([127, 0, 0, 1], 443)),
+            source: reason.into(),
+        };
+        format!("{error}\n    {}", error.remedy())
+    }));
     let stdio = [
         StdioError::CannotRead(denied()),
         StdioError::CannotWrite(io::ErrorKind::BrokenPipe.into()),

@@ -351,17 +351,9 @@ fn certificate_error_names_its_setting() {
     let files = CertificateFiles::new();
     let mut tls = files.tls();
     tls.key_file = "/nowhere/key.pem".into();
+    assert_eq!(Certificate::load(&tls).unwrap_err().setting(), "key_file");
+    tls.key_file = files.tls().key_file;
+    tls.certificate_file = files.tls().key_file;
     let error = Certificate::load(&tls).unwrap_err();
-    assert!(
-        error
-            .to_string()
-            .starts_with("`server.tls.key_file`: cannot read `/nowhere/key.pem`: "),
-        "{error}"
-    );
-    tls.key_file = files.tls().certificate_file;
-    let error = Certificate::load(&tls).unwrap_err();
-    assert!(
-        error.to_string().ends_with("is not a private key in PEM"),
-        "{error}"
-    );
+    assert_eq!(error.setting(), "certificate_file");
 }

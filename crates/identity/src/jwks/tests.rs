@@ -89,7 +89,7 @@ fn assert_away(error: &ProviderUnavailable) {
     let ProviderError::Unreachable(why) = &error.cause else {
         panic!("{error:?}");
     };
-    assert_eq!(&**why, "away");
+    assert_eq!(&*why.text, "away");
 }
 
 /// A time that the real clock does not reach during a test.
@@ -489,7 +489,7 @@ async fn panicking_fetch_counts_as_failed() {
     let ProviderError::Unreachable(why) = error.cause else {
         panic!("{error:?}");
     };
-    assert_eq!(&*why, "the request was aborted");
+    assert_eq!(&*why.text, "the request was aborted");
     let keys = cache
         .keys(provider.fetch_with_keys(&["a"]), start + 5 * SECOND)
         .await;
