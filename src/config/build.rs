@@ -61,6 +61,26 @@ pub enum BuildError {
     Untrusted(ProviderName, #[source] TlsSetupError),
 }
 
+impl BuildError {
+    /// Whether another process uses a file of the gateway.
+    pub fn is_file_in_use(&self) -> bool {
+        match self {
+            Self::Audit(error) => matches!(error, audit::JournalOpenError::Locked(_)),
+            Self::Changes(error) => {
+                matches!(error, gatepost_state::store::StoreOpenError::Locked(_))
+            }
+            Self::Collector(_)
+            | Self::Instance(..)
+            | Self::Provider(..)
+            | Self::Redis(_)
+            | Self::RedisUntrusted(_)
+            | Self::StoreLocationChanged
+            | Self::Traces(_)
+            | Self::Untrusted(..) => false,
+        }
+    }
+}
+
 fn as_count(limit: u32) -> usize {
     usize::try_from(limit).unwrap_or(usize::MAX)
 }

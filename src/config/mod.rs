@@ -30,6 +30,7 @@ mod schema;
 mod secrets;
 mod server;
 mod sources;
+mod stdio_state;
 mod telemetry;
 #[cfg(test)]
 mod tests;
@@ -63,7 +64,7 @@ pub use sources::Sources;
 pub use telemetry::Telemetry;
 pub use writes::{Approval, Writes};
 
-use gatepost_base::{CredentialName, InstanceName, ProviderName, RoleName};
+use gatepost_base::{InstanceName, ProviderName, RoleName};
 use gatepost_policy::Policy;
 use gatepost_state::limits::{Rate, Rates};
 
@@ -126,30 +127,6 @@ impl Config {
             caller: limits.caller_rates(),
             by_role: by_role.collect(),
         }
-    }
-
-    /// The setting that holds an Odoo API key, with its file, such as
-    /// `instances.production.api_key_file (/run/secrets/odoo)`.
-    pub fn odoo_key_setting(
-        &self,
-        instance: &InstanceName,
-        credential: Option<&CredentialName>,
-    ) -> String {
-        let holder = self.instances.get(instance);
-        let file = match credential {
-            None => holder.and_then(|one| one.api_key_file.as_deref()),
-            Some(name) => holder
-                .and_then(|one| one.credentials.get(name))
-                .and_then(|one| one.api_key_file.as_deref()),
-        };
-        let holder = credential.map_or_else(
-            || format!("instances.{instance}"),
-            |name| format!("instances.{instance}.credentials.{name}"),
-        );
-        file.map_or_else(
-            || format!("{holder}.api_key"),
-            |file| format!("{holder}.api_key_file ({})", file.display()),
-        )
     }
 
     /// Whether any role allows a write in any instance.

@@ -92,7 +92,12 @@ fn create_key(file: &Path, role: &str) -> (String, String) {
 
 fn gatepost(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gatepost"));
-    command.env_clear().current_dir(folder).args(arguments);
+    command
+        .env_clear()
+        .env("GATEPOST_SERVER__LISTEN", "127.0.0.1:0")
+        .env("GATEPOST_ADMIN__LISTEN", "")
+        .current_dir(folder)
+        .args(arguments);
     command
 }
 
@@ -353,13 +358,74 @@ fn second_gateway_cannot_open_the_same_journal() {
     let folder = stage.path("");
     let mine = audit_config("").replace("ODOO", stage.odoo_url());
     fs::write(folder.join("gatepost.toml"), mine).unwrap();
-    let (code, _, err) = run(&folder, &STDIO);
+    let (code, _, err) = run(&folder, &["serve", "--config", "gatepost.toml"]);
     assert_eq!(code, 3, "{err}");
     assert!(err.contains("is in use by another process"), "{err}");
     assert!(err.contains("give each gateway its own file"), "{err}");
     // Reading does not affect the running gateway.
     let (code, _, err) = run(&folder, &["check", "--live", "--config", "gatepost.toml"]);
     assert_eq!(code, 0, "{err}");
+}
+
+#[test]
+fn local_clients_run_beside_the_gateway_and_each_other() {
+    let stage = start_gateway();
+    let folder = stage.path("");
+    let mine = audit_config("").replace("ODOO", stage.odoo_url());
+    let mine = format!("{mine}\n[changes]\nfile = \"changes.redb\"\n");
+    fs::write(folder.join("gatepost.toml"), mine).unwrap();
+    let mut clients = [1, 2].map(|number| {
+        let mut local = StdioGateway::start(&mut gatepost(&folder, &STDIO));
+        local.send_count(number);
+        assert_eq!(local.read_response()["result"]["isError"], json!(false));
+        local
+    });
+    for (number, local) in (1..).zip(&mut clients) {
+        drop(local.child.stdin.take());
+        assert!(local.child.wait().unwrap().success());
+        let journal = format!("audit.stdio-{number}.jsonl");
+        let (code, out, err) = run(&folder, &["audit", "verify", &journal]);
+        assert_eq!(code, 0, "{err}");
+        assert!(out.starts_with("intact: "), "{out}");
+        assert!(folder.join(format!("changes.stdio-{number}.redb")).exists());
+    }
+    // A later one continues the first files that are free.
+    let mut local = StdioGateway::start(&mut gatepost(&folder, &STDIO));
+    local.send_count(3);
+    local.read_response();
+    drop(local.child.stdin.take());
+    local.child.wait().unwrap();
+    assert!(!folder.join("audit.stdio-3.jsonl").exists());
+    assert!(!folder.join("changes.redb").exists());
+}
+
+#[test]
+fn local_client_learns_why_its_gateway_cannot_start() {
+    let (_company, url) = start_fake_odoo();
+    let folder = config_folder(&url, "flie = \"x\"");
+    let mut program = gatepost(folder.path(), &STDIO)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let request = json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {}});
+    // The input stays open, as a client leaves it.
+    let mut stdin = program.stdin.take().unwrap();
+    stdin.write_all(format!("{request}\n").as_bytes()).unwrap();
+    let answered = program.wait_with_output().unwrap();
+    assert_eq!(answered.status.code(), Some(3));
+    let answer: Value = serde_json::from_slice(&answered.stdout).unwrap();
+    let (id, code) = (&answer["id"], &answer["error"]["code"]);
+    assert_eq!((id, code), (&json!(1), &json!(-32603)), "{answer}");
+    let reason = answer["error"]["message"].as_str().unwrap();
+    let said = String::from_utf8(answered.stderr).unwrap();
+    for text in [reason, &said] {
+        assert!(text.contains("gatepost.toml at line "), "{text}");
+        assert!(text.contains("did you mean `file`?"), "{text}");
+    }
+    assert!(reason.starts_with("Gatepost cannot start. "), "{reason}");
+    drop(stdin);
 }
 
 #[test]
@@ -379,7 +445,7 @@ fn journal_continues_after_the_gateway_is_killed() {
     assert_eq!(local.read_response()["id"], json!(1));
     drop(local.child.stdin.take());
     local.child.wait().unwrap();
-    let (code, out, err) = run(folder.path(), &["audit", "verify", "audit.jsonl"]);
+    let (code, out, err) = run(folder.path(), &["audit", "verify", "audit.stdio-1.jsonl"]);
     assert_eq!(code, 0, "{err}");
     assert!(out.starts_with("intact: "), "{out}");
 }
@@ -402,11 +468,11 @@ fn journal_at_its_size_limit_stops_no_read_and_is_repaired() {
     }
     drop(local.child.stdin.take());
     local.child.wait().unwrap();
-    let length = fs::metadata(folder.path().join("audit.jsonl"))
+    let length = fs::metadata(folder.path().join("audit.stdio-1.jsonl"))
         .unwrap()
         .len();
     assert!(length == 4096 || length == 8192, "{length}");
-    let (code, _, err) = run(folder.path(), &["audit", "verify", "audit.jsonl"]);
+    let (code, _, err) = run(folder.path(), &["audit", "verify", "audit.stdio-1.jsonl"]);
     assert_eq!(code, 1, "{err}");
     assert!(err.contains("it is incomplete"), "{err}");
     // The next gateway reports it.
@@ -415,7 +481,7 @@ fn journal_at_its_size_limit_stops_no_read_and_is_repaired() {
     local.read_response();
     drop(local.child.stdin.take());
     local.child.wait().unwrap();
-    let (code, out, err) = run(folder.path(), &["audit", "verify", "audit.jsonl"]);
+    let (code, out, err) = run(folder.path(), &["audit", "verify", "audit.stdio-1.jsonl"]);
     assert_eq!(code, 0, "{err}");
     assert!(out.contains("found once after a crash"), "{out}");
 }

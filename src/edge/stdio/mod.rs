@@ -7,7 +7,9 @@
 mod connection;
 mod lines;
 mod message;
+mod refusal;
 mod termination;
 
 pub use connection::{StdioError, serve};
+pub use refusal::refuse;
 pub use termination::{TerminationSignals, Terminations};
