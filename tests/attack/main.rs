@@ -12,10 +12,9 @@
 //! Attacks that need no process of their own are in `tests/it/attacks` and
 //! `src/edge/tests`.
 #![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
     clippy::print_stdout,
+    clippy::string_slice,
+    clippy::as_conversions,
     clippy::cast_precision_loss,
     clippy::format_push_string,
     clippy::disallowed_methods,
@@ -58,6 +57,7 @@ mod target;
 mod tokens;
 
 #[cfg(test)]
+#[expect(dead_code, reason = "the tests need more of it")]
 #[path = "../it/attacks/configuration.rs"]
 mod configuration;
 #[cfg(test)]

@@ -227,7 +227,7 @@ fn answer_that_was_not_asked_for_is_not_shown_and_stops_nobody() {
             json(|all| {
                 all.as_array_mut()
                     .unwrap()
-                    .extend((50..5_000).map(|id| json!({"id": id, "name": "unasked"})))
+                    .extend((50..5_000).map(|id| json!({"id": id, "name": "unasked"})));
             }),
         ),
         ("the same record twice", json(|all| all[1] = all[0].clone())),

@@ -41,9 +41,9 @@ pub(super) struct Bulkhead {
 /// A slot, held until it is dropped.
 #[derive(Debug)]
 pub(super) struct Slot<'a> {
-    _of_all: SemaphorePermit<'a>,
-    _of_suspects: Option<SemaphorePermit<'a>>,
-    _of_networks: [Option<NetworkTurn<'a>>; 2],
+    _held: SemaphorePermit<'a>,
+    _suspects: Option<SemaphorePermit<'a>>,
+    _networks: [Option<NetworkTurn<'a>>; 2],
 }
 
 impl Bulkhead {
@@ -89,9 +89,9 @@ impl Bulkhead {
                 }
             };
             Ok::<_, AcquireError>(Slot {
-                _of_all: slot?,
-                _of_suspects: of_suspects,
-                _of_networks: of_networks,
+                _held: slot?,
+                _suspects: of_suspects,
+                _networks: of_networks,
             })
         };
         timeout(self.max_wait, slot).await.ok()?.ok()
