@@ -1,9 +1,10 @@
 //! The places for connections: who may have how many, and who makes room.
 //!
-//! A connection that waits for a request costs a file descriptor and some
-//! memory, and a client that opens thousands must not keep others out. So when all
-//! places are taken, the connection that has waited longest for a request is closed. No
-//! address has all places; beyond its share, it makes room for itself.
+//! A connection that waits for a request costs a file descriptor and some memory, and
+//! so does one whose client does not read its response; a client that opens thousands
+//! must not keep others out. So when all places are taken, the one that has been without
+//! a request for longest is closed. No address has all places; beyond its share, it
+//! makes room for itself.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, hash_map::Entry},

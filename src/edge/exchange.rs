@@ -334,6 +334,9 @@ async fn write_response(
 ) -> Result<(), ClientDisconnected> {
     let status = response.status;
     let size = response.body.len();
+    if let Some(requests) = head::framing(session) {
+        requests.start_response();
+    }
     write::response(session, response, options).await?;
     guard.status = Some(status);
     guard.size_bytes = size;

@@ -125,6 +125,12 @@ impl RequestFraming {
         self.connection.start_request()
     }
 
+    /// Starts the response to a request that is done. A client that does not read it
+    /// makes room for others, as one that sends nothing does.
+    pub(super) fn start_response(&self) {
+        self.connection.wait_for_request();
+    }
+
     /// Bytes read since the connection opened.
     pub(super) fn bytes_read(&self) -> usize {
         self.bytes_read.load(Relaxed)

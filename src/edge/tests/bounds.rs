@@ -1,10 +1,18 @@
 //! Limits on sizes and times.
 
-use std::time::{Duration, Instant};
+use std::{
+    future::pending,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
+    task::JoinSet,
 };
 
 use super::{
@@ -351,6 +359,49 @@ async fn connection_beyond_limit_waits_while_all_others_have_requests() {
 }
 
 #[tokio::test]
+async fn connections_whose_responses_are_not_read_make_room_for_new_ones() {
+    let stage = TestEdge::with_server(|server| {
+        server.max_connections = 4;
+        server.write_timeout_ms = 600_000;
+    });
+    let written: Arc<[AtomicUsize; 3]> = Arc::default();
+    let mut clients = JoinSet::new();
+    for number in 0..3 {
+        let (address, written) = (stage.address, Arc::clone(&written));
+        clients.spawn(async move {
+            let socket = TcpSocket::new_v4().unwrap();
+            socket.set_recv_buffer_size(4096).unwrap();
+            let mut client = socket.connect(address).await.unwrap();
+            let request = post("/echo", &format!("\"{}\"", "x".repeat(1_000)), "");
+            for part in [request.as_bytes()].repeat(40_000).concat().chunks(100_000) {
+                client.write_all(part).await.unwrap();
+                written[number].fetch_add(part.len(), Relaxed);
+            }
+            pending::<()>().await;
+        });
+    }
+    // Until none of them can send more.
+    let sum = || written.iter().map(|one| one.load(Relaxed)).sum::<usize>();
+    let (mut before, mut unchanged) = (0, 0);
+    while unchanged < 20 {
+        tokio::time::sleep(Duration::from_millis(25)).await;
+        unchanged = if sum() == before && written.iter().all(|one| one.load(Relaxed) > 0) {
+            unchanged + 1
+        } else {
+            0
+        };
+        before = sum();
+    }
+    for _ in 0..3 {
+        let answer = stage.send(&post_and_close("/echo", "{}", "")).await;
+        assert_eq!(status(&answer), "200", "{answer}");
+    }
+    // None was refused, and none sent everything.
+    assert!(sum() < 3 * 40_000_000, "{}", sum());
+    clients.abort_all();
+}
+
+#[tokio::test]
 async fn idle_connections_make_room_for_new_ones() {
     let stage = TestEdge::with_server(|server| server.max_connections = 8);
     let mut idle = Vec::new();
@@ -383,7 +434,7 @@ async fn address_with_too_many_connections_in_use_gets_no_more() {
         .wait_for_metric("gatepost_connections_refused_total 1\n")
         .await;
     // From another address.
-    let other = tokio::net::TcpSocket::new_v4().unwrap();
+    let other = TcpSocket::new_v4().unwrap();
     other.bind("127.0.0.2:0".parse().unwrap()).unwrap();
     let mut client = other.connect(stage.address).await.unwrap();
     client
