@@ -179,11 +179,18 @@ impl OdooAccount {
                     let is_recorded = record.is_recorded();
                     let summary =
                         is_recorded.then(|| ResponseSummary::of(&answer, read.operation()));
+                    record.finish(AuditOutcome::Answered, summary.as_ref());
                     if !is_system_query {
                         let rows = summary.as_ref().and_then(|summary| summary.rows);
-                        access.call_stats.record_response(&answer, rows);
+                        access
+                            .call_stats
+                            .record_response(&answer, rows, read.request().max_rows())
+                            .map_err(|rows| {
+                                <serde_json::Error as serde::de::Error>::custom(format_args!(
+                                    "Odoo returned {rows} rows, more than were requested"
+                                ))
+                            })?;
                     }
-                    record.finish(AuditOutcome::Answered, summary.as_ref());
                     Ok(answer)
                 }
                 Err(error) => {

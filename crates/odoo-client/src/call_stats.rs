@@ -99,15 +99,27 @@ impl CallStats {
 
     /// Counts the JSON that one call returned to the caller, and its rows, unless the
     /// caller has counted them.
-    pub fn record_response(&self, answer: &[u8], rows: Option<usize>) {
-        let bytes = u64::try_from(answer.len()).unwrap_or(u64::MAX);
-        self.bytes.fetch_add(bytes, Relaxed);
+    ///
+    /// # Errors
+    /// The number of rows, if there are more than `max_rows`, which were requested;
+    /// then nothing is counted.
+    pub fn record_response(
+        &self,
+        answer: &[u8],
+        rows: Option<usize>,
+        max_rows: Option<usize>,
+    ) -> Result<(), usize> {
         // A list contains records or groups; only their number matters here.
         let count =
             || serde_json::from_slice::<Vec<IgnoredAny>>(answer).map_or(0, |rows| rows.len());
         let rows = rows.unwrap_or_else(count);
-        let rows = u64::try_from(rows).unwrap_or(u64::MAX);
+        if max_rows.is_some_and(|max_rows| rows > max_rows) {
+            return Err(rows);
+        }
+        let [bytes, rows] = [answer.len(), rows].map(|all| u64::try_from(all).unwrap_or(u64::MAX));
+        self.bytes.fetch_add(bytes, Relaxed);
         self.rows.fetch_add(rows, Relaxed);
+        Ok(())
     }
 
     /// The rows read so far.
@@ -195,8 +207,15 @@ mod tests {
     fn rows_and_bytes_of_responses_add_up() {
         let stats = CallStats::default();
         for answer in [r#"[{"id":1},{"id":2}]"#, "7", "[]", "{}"] {
-            stats.record_response(answer.as_bytes(), None);
+            stats
+                .record_response(answer.as_bytes(), None, None)
+                .unwrap();
         }
+        assert_eq!((stats.rows(), stats.bytes()), (2, 24));
+        // More rows than were requested cost the caller nothing.
+        let rows = br#"[{"id":1},{"id":2},{"id":3}]"#;
+        assert_eq!(stats.record_response(rows, None, Some(2)), Err(3));
+        assert_eq!(stats.record_response(rows, Some(3), Some(2)), Err(3));
         assert_eq!((stats.rows(), stats.bytes()), (2, 24));
     }
 }

@@ -118,6 +118,16 @@ impl Request {
         }
     }
 
+    /// The most rows that a response may have; `None` if the request sets no limit.
+    pub fn max_rows(&self) -> Option<usize> {
+        match self {
+            Self::NameSearch { limit, .. } => usize::try_from(*limit).ok(),
+            Self::Read { ids, .. } => Some(ids.len()),
+            Self::Search(search) => usize::try_from(search.limit).ok(),
+            _ => None,
+        }
+    }
+
     /// The context keys that the request needs, in addition to those of the caller.
     pub(super) fn context(&self) -> Map<String, Value> {
         if let Self::Load(load) = self {
