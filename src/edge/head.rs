@@ -40,6 +40,8 @@ pub(super) async fn read_head(
     let first = requests
         .as_ref()
         .is_none_or(|requests| requests.start_head(bounds.max_head_bytes));
+    // Pipelined requests are read without waiting; other tasks have their turn between them.
+    tokio::task::consume_budget().await;
     // Otherwise Pingora drops a pipelined request, which appears to be a disconnect.
     session.set_pipelining_enabled(true);
     let (mut shutdown, mut closed) = (shutdown.clone(), closed.clone());
@@ -167,6 +169,7 @@ pub(super) fn to_gateway_head(session: &ServerSession, local_listener: bool) -> 
         token_in_query: request.uri.query().is_some_and(has_access_token),
         host: host(request),
         headers: request.headers.clone(),
+        is_http_1_0: request.version == Version::HTTP_10,
         peer: peer(session),
         local_listener,
     }

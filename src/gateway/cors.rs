@@ -1,5 +1,7 @@
 //! Which host names are served, and which web pages may call (CORS).
 
+use std::net::{Ipv4Addr, Ipv6Addr};
+
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use super::{error_response::RequestError, head::Head, response::HttpResponse, routes::Routes};
@@ -40,9 +42,10 @@ pub(super) fn check_origin(
     };
     let text = origin.to_str().unwrap_or_default().to_ascii_lowercase();
     let local = is_local_request(head)
-        && text
-            .split_once("://")
-            .is_some_and(|(_, authority)| is_loopback_name(without_port(authority)));
+        && ["http://", "https://"]
+            .iter()
+            .filter_map(|scheme| text.strip_prefix(scheme))
+            .any(|authority| is_loopback_name(without_port(authority)));
     let known =
         allowed.iter().any(|one| one.eq_ignore_ascii_case(&text)) || routes.is_public_origin(&text);
     if origins.next().is_none() && (local || known) {
@@ -52,25 +55,37 @@ pub(super) fn check_origin(
     }
 }
 
+/// Parts of the names of header fields that proxies add.
+const PROXY_FIELD_PARTS: [&str; 19] = [
+    "amzn",
+    "azure",
+    "cdn",
+    "cf-",
+    "client-ip",
+    "clientip",
+    "cluster",
+    "connecting-ip",
+    "edge",
+    "envoy",
+    "fastly",
+    "fly-",
+    "forwarded",
+    "original",
+    "proxy",
+    "real-ip",
+    "scheme",
+    "tailscale",
+    "x-true",
+];
+
 /// Whether a program on this machine sent the request to it, without a proxy in
-/// between: a proxy names another host, or says that it is there.
+/// between: a proxy names another host, says that it is there, or speaks HTTP/1.0, as
+/// nginx does by default. One that does nothing of that cannot be recognized.
 pub(super) fn is_direct_local_request(head: &Head) -> bool {
     let mut names = head.headers.keys().map(HeaderName::as_str);
-    is_local_request(head)
-        && !names.any(|name| {
-            name.starts_with("x-forwarded")
-                || matches!(
-                    name,
-                    "cf-connecting-ip"
-                        | "fastly-client-ip"
-                        | "forwarded"
-                        | "true-client-ip"
-                        | "via"
-                        | "x-client-ip"
-                        | "x-cluster-client-ip"
-                        | "x-real-ip"
-                )
-        })
+    let is_of_proxy =
+        |name: &str| name == "via" || PROXY_FIELD_PARTS.iter().any(|part| name.contains(part));
+    is_local_request(head) && !head.is_http_1_0 && !names.any(is_of_proxy)
 }
 
 /// Whether the request came to a loopback listener under a name of loopback.
@@ -119,11 +134,18 @@ pub(crate) fn without_port(authority: &str) -> &str {
 }
 
 fn is_loopback_name(host: &str) -> bool {
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    host.eq_ignore_ascii_case("localhost")
-        || host
-            .parse::<std::net::IpAddr>()
+    let bracketed = host
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'));
+    let is_v6 = |text: &str| {
+        text.parse::<Ipv6Addr>()
             .is_ok_and(|address| address.is_loopback())
+    };
+    let is_v4 = |text: &str| {
+        text.parse::<Ipv4Addr>()
+            .is_ok_and(|address| address.is_loopback())
+    };
+    bracketed.is_some_and(is_v6) || is_v4(host) || host.eq_ignore_ascii_case("localhost")
 }
 
 fn truncated(text: &str) -> String {
@@ -149,6 +171,9 @@ mod tests {
         for host in [
             "localhost.evil.com",
             "127.0.0.1.nip.io",
+            "[[[::1]]]",
+            "[127.0.0.1]",
+            "::1",
             "evil.com",
             "10.0.0.1",
             "",

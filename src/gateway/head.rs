@@ -18,6 +18,8 @@ pub struct Head {
     pub host: Option<String>,
     /// All header fields.
     pub headers: HeaderMap,
+    /// Whether the request is of HTTP/1.0.
+    pub is_http_1_0: bool,
     /// The address of the socket's peer.
     pub peer: Option<IpAddr>,
     /// Whether the listener is bound to loopback.

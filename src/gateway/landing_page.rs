@@ -81,6 +81,7 @@ mod tests {
             token_in_query: false,
             host: None,
             headers: fields.collect::<HeaderMap>(),
+            is_http_1_0: false,
             peer: None,
             local_listener: false,
         }

@@ -315,6 +315,7 @@ async fn authenticated_gateway(says: &Arc<Mutex<String>>) -> (Gateway, AcceptedR
         token_in_query: false,
         host: None,
         headers,
+        is_http_1_0: false,
         peer: None,
         local_listener: false,
     };

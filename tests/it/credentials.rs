@@ -282,8 +282,6 @@ fn ambiguous_credential_is_rejected_only_where_both_roles_apply() {
     let refused = call_tool_at(&stage, "/demo/mcp", &both, "count_records", &counting);
     assert_eq!(refused.status, 403);
     insta::assert_snapshot!(refused.body.trim(), @"your grants or roles name different Odoo users to act as in this Odoo instance. Nothing was sent. Retrying will not help; ask the administrator");
-    // Every method is rejected, because the caller has no single Odoo user here.
-    assert_eq!(stage.request("GET", "/demo/mcp", &[&both], "").status, 403);
     assert!(stage.fake_odoo.calls().is_empty());
     let elsewhere = call_tool_at(&stage, "/other/mcp", &both, "count_records", &counting);
     assert_eq!(elsewhere.status, 200);

@@ -99,6 +99,7 @@ async fn readyz_status_after(ready_after: Duration) -> StatusCode {
         token_in_query: false,
         host: None,
         headers: HeaderMap::new(),
+        is_http_1_0: false,
         peer: None,
         local_listener: false,
     };

@@ -171,6 +171,7 @@ pub(crate) fn parse_head(text: &[u8]) -> Option<Head> {
         token_in_query: query.contains("access_token"),
         host: host.map(str::to_owned),
         headers,
+        is_http_1_0: false,
         peer: Some(std::net::Ipv4Addr::LOCALHOST.into()),
         local_listener: true,
     })

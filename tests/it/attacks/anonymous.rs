@@ -44,6 +44,13 @@ fn caller_without_token_is_anonymous_only_if_no_proxy_is_in_between() {
         "Forwarded: for=203.0.113.7",
         "Via: 1.1 proxy",
         "X-Real-IP: 203.0.113.7",
+        "X-Client-IP: 203.0.113.7",
+        "CF-Ray: 8a1",
+        "X-Original-Host: gw.example.com",
+        "X-Envoy-External-Address: 203.0.113.7",
+        "X-Amzn-Trace-Id: Root=1",
+        "Tailscale-User-Login: ada",
+        "Proxy-Connection: keep-alive",
     ] {
         assert_eq!(
             status(&gateway, &["Host: localhost", header]),
@@ -51,7 +58,19 @@ fn caller_without_token_is_anonymous_only_if_no_proxy_is_in_between() {
             "{header}"
         );
     }
-    for host in ["gw.example.com", "10.0.0.1", "localhost.evil.example"] {
+    // What nginx sends with `proxy_pass` alone.
+    let count = count_request();
+    let nginx = format!(
+        "POST /demo/mcp HTTP/1.0\r\nHost: 127.0.0.1:8080\r\nConnection: close\r\n{JSON}\r\nContent-Length: {}\r\n\r\n{count}",
+        count.len()
+    );
+    assert_eq!(gateway.send(nginx.as_bytes()).status, 401);
+    for host in [
+        "gw.example.com",
+        "10.0.0.1",
+        "localhost.evil.example",
+        "[[[::1]]]",
+    ] {
         let status = status(&gateway, &[&format!("Host: {host}")]);
         assert!(matches!(status, 401 | 421), "{host}: {status}");
     }
@@ -62,6 +81,11 @@ fn page_on_loopback_may_call_only_under_a_name_of_loopback() {
     let origin = "Origin: http://localhost:3000";
     let gateway = TestGateway::from_config(&configuration());
     assert_eq!(status(&gateway, &["Host: localhost", origin]), 200);
+    for odd in ["x://localhost", "http://[[localhost]]", "localhost"] {
+        let odd = format!("Origin: {odd}");
+        let gateway = TestGateway::from_config(&configuration());
+        assert_eq!(status(&gateway, &["Host: localhost", &odd]), 403, "{odd}");
+    }
     let hosts = "allowed_hosts = [\"gw.example.com\"]";
     let text = configuration().replace("anonymous_role = \"reader\"", hosts);
     let gateway = TestGateway::from_config(&text);
