@@ -197,7 +197,14 @@ fn random_text(letters: &[u8], length: usize) -> Result<Box<str>, getrandom::Err
 mod tests {
     use proptest::prelude::*;
 
-    use super::{ApiKey, MalformedKey, SecretHash};
+    use super::{ApiKey, ApiKeyId, MalformedKey, SecretHash};
+
+    #[test]
+    fn text_that_is_no_id_of_a_key_is_not_repeated() {
+        // It may be a whole key that was pasted.
+        let error = ApiKeyId::try_from("gp_hunter2").unwrap_err();
+        insta::assert_snapshot!(error, @"`id` is not the id of a key");
+    }
 
     #[test]
     fn generated_keys_are_unique_and_parse_back() {

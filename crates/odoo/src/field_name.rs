@@ -23,3 +23,14 @@ impl FieldName {
         is_identifier(text)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::FieldName;
+
+    #[test]
+    fn field_path_is_not_a_field_name() {
+        let error = FieldName::try_from("partner_id.name").unwrap_err();
+        insta::assert_snapshot!(error, @"`partner_id.name` is not a field name; write its technical name, such as `partner_id`, without dots");
+    }
+}

@@ -34,5 +34,7 @@ mod tests {
         for bad in ["", "_compute", "a.b", "a/b", "a-b", "1a", "é"] {
             assert!(MethodName::try_from(bad).is_err(), "{bad}");
         }
+        let error = MethodName::try_from("_compute").unwrap_err();
+        insta::assert_snapshot!(error, @"`_compute` is not the name of a public Odoo method, such as `action_confirm`");
     }
 }

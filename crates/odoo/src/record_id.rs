@@ -130,5 +130,7 @@ mod tests {
         ] {
             assert!(serde_json::from_str::<RecordId>(bad).is_err(), "{bad}");
         }
+        let error = RecordId::try_from(0).unwrap_err();
+        insta::assert_snapshot!(error, @"`0` is not a record id; an id is a whole number from 1 to 2147483647, without quotes");
     }
 }

@@ -97,7 +97,15 @@ fn install(subscriber: impl Into<tracing::Dispatch>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::parse;
+    use std::io;
+
+    use super::{LoggingError, parse};
+
+    #[test]
+    fn log_without_a_thread_says_what_failed() {
+        let error = LoggingError::from(io::Error::from(io::ErrorKind::WouldBlock));
+        insta::assert_snapshot!(error, @"the thread that writes the log cannot be started: operation would block");
+    }
 
     #[test]
     fn invalid_filter_error_shows_valid_examples() {

@@ -158,6 +158,25 @@ mod tests {
 
     const SECRET: [u8; 32] = [7; 32];
 
+    #[test]
+    fn invalid_approval_token_errors_continue_because() {
+        let changed = VerifiedApproval {
+            nonce: [1; 8],
+            expires: StoreTime::from_millis(1),
+        };
+        let texts = [
+            ApprovalTokenError::Changed(changed),
+            ApprovalTokenError::Expired,
+            ApprovalTokenError::Foreign,
+        ]
+        .map(|error| error.to_string());
+        insta::assert_snapshot!(texts.join("\n"), @r"
+        the records, or what would be done, are no longer as shown
+        it has expired
+        it was not issued for this call
+        ");
+    }
+
     fn caller(subject: &str) -> Caller {
         Caller {
             issuer: "https://id.example".to_owned(),

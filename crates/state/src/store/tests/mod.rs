@@ -16,9 +16,9 @@ use tokio::task::JoinSet;
 
 use super::{
     MAX_VALUE_BYTES, Retention, StateStore, StoreError, StoreErrorReason, StoreKey, StoreKeyKind,
-    StoreLocation, StoreOpenError, StoreOperation, StoreSettings,
+    StoreLocation, StoreOpenError, StoreOperation, StoreSettings, StoreUnhealthy,
 };
-use crate::redis::{RedisSettings, RedisUrl, redis_server::RedisServer};
+use crate::redis::{RedisSettings, RedisUnavailable, RedisUrl, redis_server::RedisServer};
 
 const HOUR: Duration = Duration::from_hours(1);
 
@@ -617,4 +617,9 @@ fn errors_say_what_failed_and_what_to_do() {
     /var/lib/changes.redb cannot be opened: entity not found
     /var/lib/changes.redb is in use by another process; give each gateway its own file, or share a Redis
     ");
+    let unhealthy = StoreUnhealthy::from(StoreOpenError::Locked(path())).to_string();
+    assert_eq!(unhealthy, StoreOpenError::Locked(path()).to_string());
+    let unavailable = || RedisUnavailable::Refused("LOADING".to_owned());
+    let unhealthy = StoreUnhealthy::from(unavailable()).to_string();
+    assert_eq!(unhealthy, unavailable().to_string());
 }
