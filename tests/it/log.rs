@@ -64,9 +64,13 @@ pub(crate) fn lines_with(text: &str) -> Vec<String> {
 }
 
 /// The line of a served request, which is written after its response.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test waits on a thread of its own"
+)]
 pub(crate) fn of_request(id: &str) -> String {
     let request = format!("request.id={id} ");
-    let until = Instant::now() + Duration::from_secs(60);
+    let until = Instant::now() + Duration::from_mins(1);
     loop {
         let found = lock_log()
             .rsplit(|byte| *byte == b'\n')

@@ -570,7 +570,6 @@ fn failed_steps_of_undo_are_applied_by_next_call() {
     let stage = std::sync::Arc::new(stage);
     let other = std::sync::Arc::clone(&stage);
     let undoing = {
-        let name = name.clone();
         let undo = json!({ "change": name });
         std::thread::spawn(move || other.call_fails("undo_change", &undo, "partly_done"))
     };
