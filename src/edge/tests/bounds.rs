@@ -126,6 +126,22 @@ async fn chunked_body_is_read_and_malformed_chunk_rejected() {
     assert_eq!(status(&answer), "400", "{answer}");
 }
 
+// BC-36: the reader of the body spun at its end.
+#[tokio::test]
+async fn body_that_ends_in_a_chunk_head_leaves_no_connection_behind() {
+    let stage = TestEdge::open();
+    let request = "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n4\r";
+    for _ in 0..20 {
+        let mut client = stage.connect().await;
+        client.write_all(request.as_bytes()).await.unwrap();
+        // The connection could still carry a response.
+        client.shutdown().await.unwrap();
+        read_to_end(&mut client).await;
+    }
+    stage.wait_for_metric("connections_total 20").await;
+    stage.wait_for_metric("connections_open 0").await;
+}
+
 #[tokio::test]
 async fn compressed_body_is_415() {
     let stage = TestEdge::open();

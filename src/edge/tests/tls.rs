@@ -3,7 +3,7 @@
 use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use h2::client::SendRequest;
+use h2::client::{ResponseFuture, SendRequest};
 use http::{Request, Response, StatusCode};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use rustls::{
@@ -106,6 +106,11 @@ async fn http2_post(
     let (answer, mut sent) = client.send_request(request, false).unwrap();
     // The response may arrive before everything is sent.
     drop(sent.send_data(Bytes::from(body.to_owned()), true));
+    http2_response(answer).await
+}
+
+/// The head and body of a response.
+async fn http2_response(answer: ResponseFuture) -> (Response<()>, String) {
     let (head, mut body) = within_timeout(answer).await.unwrap().into_parts();
     let mut text = String::new();
     while let Some(part) = within_timeout(body.data()).await {
@@ -151,6 +156,28 @@ async fn http_2_is_served_over_tls() {
         body.ends_with("event: message\ndata: {\"last\":1}\n\n"),
         "{body}"
     );
+}
+
+// BC-37
+#[tokio::test]
+async fn http_2_body_that_ends_with_an_empty_frame_is_answered_once() {
+    let files = CertificateFiles::new();
+    let mut stage = files.start_edge();
+    let client = http2_client(&stage, &files).await;
+    let mut client = within_timeout(client.ready()).await.unwrap();
+    let (answer, mut sent) = client.send_request(request("/echo", "*/*"), false).unwrap();
+    sent.send_data(Bytes::from_static(b"{\"a\":1}"), false)
+        .unwrap();
+    sent.send_data(Bytes::new(), true).unwrap();
+    let (head, body) = http2_response(answer).await;
+    assert_eq!(
+        (head.status(), body.as_str()),
+        (StatusCode::OK, "{\"a\":1}")
+    );
+    let served = stage.next_event().await;
+    assert_eq!(served, HostEvent::Started("/echo".to_owned()));
+    stage.wait_for_metric(&requests_total("answered", 1)).await;
+    assert!(stage.events.try_recv().is_err());
 }
 
 #[tokio::test]
