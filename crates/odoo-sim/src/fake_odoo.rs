@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use bytes::Bytes;
-use http::Request;
+use http::{Request, StatusCode};
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -123,6 +123,13 @@ impl FakeOdoo {
     /// failure in a post-commit hook (`Cursor.postcommit`).
     pub fn inject_error(&self, call: &str, point: FaultPoint) {
         let fault = InjectedFault::InternalError;
+        self.pending_faults.add(call, point, fault);
+    }
+
+    /// Answers the next call of `model/method` over a socket with a page of a proxy,
+    /// as nginx does while Odoo is deployed (502, 503) or slow (504).
+    pub fn inject_proxy_page(&self, call: &str, point: FaultPoint, status: StatusCode) {
+        let fault = InjectedFault::ProxyPage(status);
         self.pending_faults.add(call, point, fault);
     }
 

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use http::StatusCode;
 use tokio::sync::Semaphore;
 
 /// When a fault strikes.
@@ -41,6 +42,8 @@ pub(super) enum InjectedFault {
     },
     /// Odoo answers with an internal error.
     InternalError,
+    /// A proxy before Odoo answers with a page of this status.
+    ProxyPage(StatusCode),
     /// Odoo reports a concurrent update after all its retries.
     SerializationFailure,
 }

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::{HeaderValue, Request, Response, StatusCode, header::CONTENT_TYPE};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -69,6 +69,13 @@ impl FakeOdoo {
             InjectedFault::InternalError => Ok(FakeOdooError::internal_error()
                 .into_response()
                 .map(Full::new)),
+            InjectedFault::ProxyPage(status) => {
+                let mut page = Response::new(Full::from("<html></html>"));
+                *page.status_mut() = status;
+                let html = HeaderValue::from_static("text/html");
+                page.headers_mut().insert(CONTENT_TYPE, html);
+                Ok(page)
+            }
             InjectedFault::Hold { reached, released } => {
                 let odoo = Arc::clone(self);
                 // In its own task: Odoo continues after the client disconnects.

@@ -12,6 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use http::StatusCode;
 use odoo_sim::{ADMIN_KEY, FaultPoint, SALES_KEY};
 use serde_json::json;
 
@@ -40,6 +41,34 @@ fn lost_create_is_found_by_its_key() {
     assert_eq!(call_count(&stage, "crm.lead/create"), 1);
     let text = answered(&stage, "create_records", &create);
     assert!(text.starts_with("This was done before"), "{text}");
+}
+
+// BC-49
+#[test]
+fn write_answered_by_a_proxy_is_looked_up_and_not_repeated() {
+    for status in [
+        StatusCode::BAD_GATEWAY,
+        StatusCode::SERVICE_UNAVAILABLE,
+        StatusCode::GATEWAY_TIMEOUT,
+    ] {
+        let stage = direct();
+        let before = stage.fake_odoo.snapshot();
+        let create =
+            json!({"model": "crm.lead", "values": [{"name": "Lost"}], "idempotency_key": "k"});
+        let point = FaultPoint::AfterCommit;
+        stage
+            .fake_odoo
+            .inject_proxy_page("crm.lead/create", point, status);
+        let text = stage.call_fails("create_records", &create, "outcome_unknown");
+        assert!(text.contains(status.as_str()), "{text}");
+        let text = answered(&stage, "create_records", &create);
+        assert!(
+            text.starts_with("The earlier call with this `idempotency_key`"),
+            "{text}"
+        );
+        assert_eq!(created_ids(&stage, &before, "crm.lead").len(), 1);
+        assert_eq!(call_count(&stage, "crm.lead/create"), 1, "{status}");
+    }
 }
 
 #[test]
