@@ -203,8 +203,31 @@ fn exposes(rule: &Rule, hidden: &Pattern) -> bool {
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::{covering, covers};
+    use super::{MAX_COMPARED, RuleIndex, covering, covers};
+    use crate::config::Rule;
     use gatepost_policy::Pattern;
+
+    // A11: each rule was compared with all others.
+    #[test]
+    fn rules_are_compared_with_the_few_that_may_override_them() {
+        let rules_of = |model: &dyn Fn(usize) -> String| -> Vec<Rule> {
+            let rule = |at| Rule {
+                models: vec![Pattern::parse(&model(at)).unwrap()],
+                hidden_fields: vec![Pattern::parse("email").unwrap()],
+                ..Rule::default()
+            };
+            (0..20_000).map(rule).collect()
+        };
+        let comparisons = |rules: &[Rule]| -> usize {
+            let index = RuleIndex::of(rules);
+            let all = rules.iter().enumerate();
+            all.map(|(at, rule)| index.overriding(at, rule).len()).sum()
+        };
+        let apart = rules_of(&|at| format!("x_model_{at:05}"));
+        assert_eq!(comparisons(&apart), 0);
+        let alike = rules_of(&|_| "res.partner".to_owned());
+        assert_eq!(comparisons(&alike), alike.len() * MAX_COMPARED);
+    }
 
     #[test]
     fn covering_patterns_are_those_that_cover() {

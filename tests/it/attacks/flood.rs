@@ -268,6 +268,30 @@ fn rate_limited_address_gets_429_but_cached_token_is_accepted() {
     }
 }
 
+// B9
+#[test]
+fn flood_of_unknown_key_ids_counts_against_its_address() {
+    let scene = IdpFixture::with_config(ConfigOverrides {
+        provider: VALIDATE_JWT,
+        server: "trusted_proxies = [\"127.0.0.1/32\"]",
+        limits: Some("failed_logins_per_minute = 1\nfailed_logins_burst = 3"),
+        ..ConfigOverrides::default()
+    });
+    let invented = || {
+        let header = serde_json::json!({"kid": random_hex(8)});
+        scene.idp.issue_jwt(&header, &scene.claims())
+    };
+    let statuses: Vec<u16> = (0..5)
+        .map(|_| FloodClient::new(&scene, "198.51.100.1").ping(&invented()))
+        .collect();
+    // The first causes a fetch; the keys of the next may have been published since.
+    assert_eq!(statuses, [401, 503, 503, 429, 429]);
+    assert_eq!(scene.idp.request_count(Endpoint::Jwks), 2);
+    // Another address is not affected.
+    let good = scene.jwt_with(&serde_json::json!({}));
+    assert_eq!(FloodClient::new(&scene, "198.51.100.2").ping(&good), 200);
+}
+
 // T-20
 #[test]
 fn forwarded_address_is_used_only_from_trusted_proxy() {

@@ -151,6 +151,21 @@ fn personal_access_token_is_rejected_unless_allowed() {
     scene.assert_served(&token(&scene, &pat));
 }
 
+// BC-11: Zitadel omitted `client_id` for some time.
+#[test]
+fn client_is_taken_from_azp_where_client_id_is_missing() {
+    let scene = zitadel_fixture();
+    let azp = json!({"client_id": null, "azp": "269511111111111111"});
+    scene.assert_served(&token(&scene, &azp));
+    let before = crate::log::length();
+    scene.assert_rejected(&token(&scene, &json!({"client_id": null})));
+    let written = crate::log::written_since(before);
+    assert!(
+        written.contains("no_client: set `allow_pat = true`"),
+        "{written}"
+    );
+}
+
 // Any client gets the audience of any project by requesting it.
 #[test]
 fn zitadel_without_provider_role_grant_is_rejected_at_startup() {
