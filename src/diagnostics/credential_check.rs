@@ -11,7 +11,9 @@ use crate::{
     gateway::{Endpoint, Gateway},
 };
 use gatepost_base::{CredentialName, Diagnosis, InstanceName, ProviderName, RoleName};
-use gatepost_identity::{Bearer, Caller, CheckResult, Now, Principal, Provider};
+use gatepost_identity::{
+    Bearer, Caller, CheckResult, Now, Principal, Provider, TokenError, TokenRejected,
+};
 use gatepost_odoo::RecordId;
 use gatepost_policy::Pattern;
 
@@ -80,24 +82,25 @@ impl Gateway {
         };
         let principal = match provider.check_token(bearer, Now::read()).await {
             Ok(principal) => principal,
-            Err(finding) => return vec![finding],
+            Err(error) => {
+                let named = Provider::unverified_audiences(bearer);
+                let is_for_others = !named.is_empty()
+                    && !named
+                        .iter()
+                        .any(|one| endpoint.token_policy.audiences.contains(&**one));
+                return vec![match error {
+                    TokenError::Rejected(TokenRejected::Audience) if is_for_others => {
+                        wrong_audience(endpoint, &named)
+                    }
+                    TokenError::Rejected(_) | TokenError::Unavailable(_) => {
+                        provider.explain(&error, bearer)
+                    }
+                }];
+            }
         };
         let mut findings = vec![CheckResult::pass(describe_token(&principal, provider))];
-        let audiences: Vec<&str> = endpoint
-            .token_policy
-            .audiences
-            .iter()
-            .map(String::as_str)
-            .collect();
         if !principal.has_audience(&endpoint.token_policy.audiences) {
-            findings.push(CheckResult::fail(
-                format!(
-                    "its audience is `{}`, and this instance requires `{}`",
-                    principal.audiences.join("`, `"),
-                    audiences.join("`, `")
-                ),
-                endpoint.explain_audiences(&principal.audiences),
-            ));
+            findings.push(wrong_audience(endpoint, &principal.audiences));
             return findings;
         }
         let granted =
@@ -206,6 +209,24 @@ impl Gateway {
         };
         (Err(failure), None)
     }
+}
+
+/// The audiences of a token for something else, and what would accept them.
+fn wrong_audience(endpoint: &Endpoint, audiences: &[Box<str>]) -> CheckResult {
+    let required: Vec<&str> = endpoint
+        .token_policy
+        .audiences
+        .iter()
+        .map(String::as_str)
+        .collect();
+    CheckResult::fail(
+        format!(
+            "its audience is `{}`, and this instance requires `{}`",
+            audiences.join("`, `"),
+            required.join("`, `")
+        ),
+        endpoint.explain_audiences(audiences),
+    )
 }
 
 /// The content of a token in one line.

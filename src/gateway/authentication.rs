@@ -68,6 +68,10 @@ pub enum Unauthenticated {
     /// The token is not valid.
     #[error(transparent)]
     TokenRejected(#[from] TokenRejected),
+    /// The token is signed with an algorithm that is not accepted. The text is for
+    /// the log.
+    #[error("{}", TokenRejected::Algorithm)]
+    WrongAlgorithm(String),
     /// The token is valid, but for something else. The text is for the log.
     #[error("{}", TokenRejected::Audience)]
     WrongAudience(String),
@@ -86,8 +90,17 @@ impl Unauthenticated {
                 Some(help) => format!("{}: {help}", error.reason()),
                 None => error.reason().to_owned(),
             },
+            Self::WrongAlgorithm(found) => format!("algorithm: {found}"),
             Self::WrongAudience(found) => format!("audience: {found}"),
         }
+    }
+
+    /// With the algorithm that the token names, if that is why it is rejected.
+    fn explained(self, provider: &Provider, bearer: Bearer<'_>) -> Self {
+        if matches!(self, Self::TokenRejected(TokenRejected::Algorithm)) {
+            return Self::WrongAlgorithm(provider.explain_algorithm(bearer));
+        }
+        self
     }
 
     /// How the lookup of a token ended that failed so.
@@ -96,6 +109,7 @@ impl Unauthenticated {
             Self::InvalidApiKey(_)
             | Self::NoBearer(_)
             | Self::TokenRejected(_)
+            | Self::WrongAlgorithm(_)
             | Self::WrongAudience(_) => TokenLookupOutcome::Rejected,
             Self::ProviderUnavailable(unavailable) => match unavailable.cause {
                 ProviderError::ClientRejected(_) | ProviderError::ClientUnproved(_) => {
@@ -164,7 +178,8 @@ impl Authenticator {
         };
         let verified = self
             .verify_token(provider, bearer, endpoint, client, now)
-            .await;
+            .await
+            .map_err(|error| error.explained(provider, bearer));
         *lookup = Some(match &verified {
             Ok((_, outcome)) => *outcome,
             Err(error) => error.lookup_outcome(),

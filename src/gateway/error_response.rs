@@ -216,6 +216,7 @@ impl RequestError {
                     | Unauthenticated::ProviderUnavailable(_)
                     | Unauthenticated::RateLimited(_)
                     | Unauthenticated::TokenRejected(_)
+                    | Unauthenticated::WrongAlgorithm(_)
                     | Unauthenticated::WrongAudience(_) => S::UNAUTHORIZED,
                 };
                 failed
@@ -239,6 +240,7 @@ impl RequestError {
         let objection = match &why {
             Unauthenticated::InvalidApiKey(_)
             | Unauthenticated::TokenRejected(_)
+            | Unauthenticated::WrongAlgorithm(_)
             | Unauthenticated::WrongAudience(_) => Challenge::InvalidToken,
             Unauthenticated::NoBearer(BearerError::Missing | BearerError::OtherScheme) => {
                 Challenge::NoToken

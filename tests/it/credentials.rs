@@ -331,7 +331,7 @@ fn configured_folder(url: &str, more: &str) -> tempfile::TempDir {
 }
 
 /// The program's output for the file, with this on its standard input.
-fn run(folder: &tempfile::TempDir, command: &[&str], input: &str) -> Output {
+pub(crate) fn run(folder: &tempfile::TempDir, command: &[&str], input: &str) -> Output {
     let mut program = Command::new(env!("CARGO_BIN_EXE_gatepost"))
         .env_clear()
         .env("GATEPOST_SERVER__LISTEN", "127.0.0.1:0")

@@ -146,6 +146,14 @@ impl TestGateway {
         text.replace(folder.path().to_str().unwrap(), "FOLDER")
     }
 
+    /// The warnings of a valid configuration.
+    pub(crate) fn config_warnings(text: &str) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let sources = config_sources(folder.path(), &text.replace("ODOO", "http://127.0.0.1:9"));
+        let warnings = load(&sources).unwrap().warnings;
+        warnings.iter().map(ToString::to_string).collect()
+    }
+
     /// Reloads with another configuration, as SIGHUP does.
     pub(crate) fn reload(&self, text: &str) {
         let folder = self.folder.as_ref().unwrap().path();
@@ -227,6 +235,16 @@ impl TestGateway {
         runtime
             .unwrap()
             .block_on(self.gateway.load().check_providers())
+    }
+
+    /// What `check --live --token` finds out about a token, by instance.
+    pub(crate) fn check_token(&self, token: &str) -> Vec<(InstanceName, Vec<CheckResult>)> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        runtime
+            .unwrap()
+            .block_on(self.gateway.load().check_token(token))
     }
 
     /// The store of changes.

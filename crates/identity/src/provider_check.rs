@@ -149,7 +149,7 @@ impl Provider {
             ),
             (Ok(_), Ok(false)) => CheckResult::warn(
                 "it answers an invented client secret as it answers the gateway's, so that it is not proved that it accepts the gateway's credentials",
-                "check them with a real token: `gatepost check --live --token TOKEN`",
+                "check them with a real token: `gatepost check --live --token < token.txt`",
             ),
             (Err(unavailable), _) | (_, Err(unavailable)) => explain_unavailable(&unavailable),
         }
@@ -223,13 +223,13 @@ impl Provider {
     /// The holder of a token.
     ///
     /// # Errors
-    /// Why it is not accepted, with a remedy.
+    /// Why it is not accepted; [`explain`](Self::explain) has a remedy.
     pub async fn check_token(
         self: &Arc<Self>,
         bearer: Bearer<'_>,
         now: Now,
-    ) -> Result<Arc<Principal>, CheckResult> {
-        let result = match self.cached(bearer, None, now) {
+    ) -> Result<Arc<Principal>, TokenError> {
+        match self.cached(bearer, None, now) {
             TokenCacheLookup::Valid(principal) => Ok(principal),
             TokenCacheLookup::Rejected(why) => Err(why.into()),
             TokenCacheLookup::Miss(miss) => {
@@ -238,22 +238,22 @@ impl Provider {
                     .await;
                 verified.map(|verified| verified.principal)
             }
-        };
-        result.map_err(|why| match why {
-            TokenError::Rejected(why) => self.explain_rejection(why, bearer),
-            TokenError::Unavailable(unavailable) => explain_unavailable(&unavailable),
-        })
+        }
+    }
+
+    /// Why a token is not accepted, with a remedy, for the administrator.
+    pub fn explain(&self, error: &TokenError, bearer: Bearer<'_>) -> CheckResult {
+        match error {
+            TokenError::Rejected(why) => self.explain_rejection(*why, bearer),
+            TokenError::Unavailable(unavailable) => explain_unavailable(unavailable),
+        }
     }
 
     /// Why a token is rejected, in the detail that an administrator may see.
     fn explain_rejection(&self, why: TokenRejected, bearer: Bearer<'_>) -> CheckResult {
         let by_signature = self.settings.validation != Validation::Introspection;
         let remedy = match why {
-            TokenRejected::Algorithm => format!(
-                "the token is signed with `{}`, and `algorithms` is `{}`; add it there if the provider signs with it",
-                jwt::unverified_algorithm(bearer.reveal()).unwrap_or_default(),
-                self.settings.algorithms.join("`, `")
-            ),
+            TokenRejected::Algorithm => self.explain_algorithm(bearer),
             TokenRejected::Audience | TokenRejected::Issuer => self.explain_jwt(bearer),
             TokenRejected::Contradiction => "the introspection response and the signed token name different subjects or clients; set `validation = \"jwt\"`, or `\"introspection\"`".to_owned(),
             TokenRejected::Expired => "get a new token; if it is new, compare the clocks".to_owned(),
@@ -286,6 +286,22 @@ impl Provider {
             },
         };
         CheckResult::fail(format!("the token is rejected: {}", why.reason()), remedy)
+    }
+
+    /// Which algorithm a rejected JWT is signed with, which ones are accepted, and what
+    /// would change that. For the log and the administrator.
+    pub fn explain_algorithm(&self, bearer: Bearer<'_>) -> String {
+        let named = jwt::unverified_algorithm(bearer.reveal()).unwrap_or_default();
+        let accepted = self.settings.algorithms.join("`, `");
+        if jwt::is_supported_algorithm(&named) {
+            format!(
+                "the token is signed with `{named}`, and `algorithms` is `{accepted}`; add it there if the provider signs with it"
+            )
+        } else {
+            format!(
+                "the token's `alg` is `{named}`, which is never accepted; make the provider sign with an algorithm of `algorithms`: `{accepted}`"
+            )
+        }
     }
 
     /// Issuer and audience of a JWT, compared with the required ones.

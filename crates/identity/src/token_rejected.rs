@@ -120,9 +120,39 @@ impl TokenRejected {
 #[cfg(test)]
 mod tests {
     use super::TokenRejected;
+    use crate::{ProviderError, ProviderUnavailable, TokenError, jwt::JwtError};
 
     #[test]
     fn rejected_token_gets_one_text() {
         insta::assert_snapshot!(TokenRejected::Expired, @"the token is not accepted here; get a new one");
+        // The errors that contain it have no text of their own.
+        for text in [
+            JwtError::NeedsKey("k".to_owned()).to_string(),
+            JwtError::from(TokenRejected::Signature).to_string(),
+            TokenError::from(TokenRejected::Signature).to_string(),
+        ] {
+            assert_eq!(text, TokenRejected::Expired.to_string());
+        }
+        let unavailable = ProviderUnavailable::from(ProviderError::CircuitOpen);
+        assert_eq!(
+            TokenError::from(unavailable.clone()).to_string(),
+            unavailable.to_string()
+        );
+    }
+
+    // P6
+    #[test]
+    fn log_names_the_setting_that_accepts_a_rejected_token() {
+        let helps = [
+            TokenRejected::Algorithm,
+            TokenRejected::Audience,
+            TokenRejected::NoClient,
+            TokenRejected::NoExpiry,
+            TokenRejected::TokenType,
+            TokenRejected::Unmarked,
+            TokenRejected::WrongType,
+        ]
+        .map(|why| format!("{}: {}", why.reason(), why.log_help().unwrap()));
+        insta::assert_snapshot!(helps.join("\n"));
     }
 }

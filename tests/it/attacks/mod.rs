@@ -8,6 +8,7 @@
 mod anonymous;
 mod api_keys;
 mod authorization_header;
+mod check_token;
 mod claims;
 mod configuration;
 mod facade;

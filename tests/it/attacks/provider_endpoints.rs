@@ -268,6 +268,11 @@ fn private_introspection_endpoint_may_be_used_without_credentials() {
     let text = configuration(&idp, ConfigOverrides::default());
     let secret = text.lines().find(|line| line.starts_with("client_secret"));
     let open = text.replace(secret.unwrap(), "client_auth = \"none\"");
+    let warned = TestGateway::config_warnings(&open);
+    assert!(
+        warned.contains("every program that reaches the introspection endpoint"),
+        "{warned}"
+    );
     let gateway = TestGateway::from_config(&open);
     let now = jiff::Timestamp::now().as_second();
     let token = idp.issue_opaque(json!({

@@ -10,7 +10,7 @@ use crate::idp::{Endpoint, Mode, random_hex};
 const CLIENT_GRANT: &str = "[[grants]]\nroles = [\"reader\"]\nclient_id = \"assistants\"\n\
     [[grants]]\nroles = [\"reader\"]\nprovider_role = \"odoo_reader\"\n";
 
-fn fixture(provider: &str) -> IdpFixture {
+pub(super) fn fixture(provider: &str) -> IdpFixture {
     IdpFixture::with_config(ConfigOverrides {
         provider: &format!("{provider}\nnegative_ttl_s = 0"),
         production: "audiences = [\"assistants\", \"https://gw.example.com/production/mcp\"]",
@@ -20,7 +20,7 @@ fn fixture(provider: &str) -> IdpFixture {
 }
 
 /// A JWT with exactly these claims and those that each has, and this header type.
-fn jwt(scene: &IdpFixture, claims: &Value) -> String {
+pub(super) fn jwt(scene: &IdpFixture, claims: &Value) -> String {
     let now = jiff::Timestamp::now().as_second();
     let mut all = json!({
         "iss": scene.idp.issuer(), "iat": now, "nbf": now, "exp": now + 600, "aud": "assistants",

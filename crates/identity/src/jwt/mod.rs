@@ -70,7 +70,12 @@ pub(crate) fn unverified_algorithm(token: &str) -> Option<String> {
     let parts = CompactJws::split(token, MAX_TOKEN_BYTES).ok()?;
     let header = StrictObject::parse(&parts.header).ok()?;
     let name = header.text("alg").ok()??;
-    Some(name.chars().take(20).collect())
+    Some(
+        name.chars()
+            .filter(char::is_ascii_graphic)
+            .take(20)
+            .collect(),
+    )
 }
 
 /// Whether tokens may be signed with the algorithm of this name.
