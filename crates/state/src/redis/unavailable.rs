@@ -94,7 +94,11 @@ impl From<RedisError> for RedisUnavailable {
             kind,
             ErrorKind::AuthenticationFailed | ErrorKind::Extension | ErrorKind::Server(_)
         ) {
-            Self::Refused(error.to_string())
+            // As Redis wrote it: the library has names of its own for some codes.
+            Self::Refused(match (error.code(), error.detail()) {
+                (Some(code), Some(detail)) => format!("{code} {detail}"),
+                (Some(_) | None, _) => error.to_string(),
+            })
         } else {
             Self::Disconnected(error.to_string())
         }
@@ -107,7 +111,17 @@ mod tests {
 
     use gatepost_tls::HandshakeFailure;
 
+    use redis::{RedisError, Value, parse_redis_value};
+
     use super::{super::InvalidRedisUrl, RedisUnavailable};
+
+    /// The error of a reply as Redis sends it.
+    fn refused(reply: &str) -> RedisUnavailable {
+        match parse_redis_value(format!("-{reply}\r\n").as_bytes()).unwrap() {
+            Value::ServerError(error) => RedisError::from(error).into(),
+            other => panic!("{other:?}"),
+        }
+    }
 
     #[test]
     fn each_error_has_a_remedy_for_the_administrator() {
@@ -118,12 +132,12 @@ mod tests {
             ),
             RedisUnavailable::Handshake(HandshakeFailure::UnknownIssuer),
             RedisUnavailable::InvalidReply,
-            RedisUnavailable::Refused("NOAUTH Authentication required.".to_owned()),
-            RedisUnavailable::Refused("WRONGPASS invalid username-password pair".to_owned()),
-            RedisUnavailable::Refused("READONLY You can't write".to_owned()),
-            RedisUnavailable::Refused("NOPERM this user has no permissions".to_owned()),
-            RedisUnavailable::Refused("OOM command not allowed".to_owned()),
-            RedisUnavailable::Refused("LOADING".to_owned()),
+            refused("NOAUTH Authentication required."),
+            refused("WRONGPASS invalid username-password pair"),
+            refused("READONLY You can't write"),
+            refused("NOPERM this user has no permissions"),
+            refused("OOM command not allowed"),
+            refused("LOADING Redis is loading the dataset in memory"),
             RedisUnavailable::TimedOut(Duration::from_millis(250)),
         ];
         let lines = errors.map(|error| {

@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering::SeqCst},
+        atomic::{AtomicBool, AtomicU16, Ordering::SeqCst},
     },
     time::{Duration, Instant},
 };
@@ -27,6 +27,8 @@ use crate::{
 struct LossyProxy {
     url: String,
     drop_next_reply: Arc<AtomicBool>,
+    /// The port of the Redis that new connections reach.
+    port: Arc<AtomicU16>,
 }
 
 impl LossyProxy {
@@ -34,17 +36,21 @@ impl LossyProxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("redis://{}", listener.local_addr().unwrap());
         let swallows = Arc::new(AtomicBool::new(false));
-        let (port, lost) = (server.port, Arc::clone(&swallows));
+        let port = Arc::new(AtomicU16::new(server.port));
+        let (target, lost) = (Arc::clone(&port), Arc::clone(&swallows));
         drop(tokio::spawn(async move {
             loop {
                 let (client, _) = listener.accept().await.unwrap();
-                let redis = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+                let redis = TcpStream::connect(("127.0.0.1", target.load(SeqCst)))
+                    .await
+                    .unwrap();
                 drop(tokio::spawn(forward(client, redis, Arc::clone(&lost))));
             }
         }));
         Self {
             url,
             drop_next_reply: swallows,
+            port,
         }
     }
 }
@@ -156,6 +162,41 @@ async fn closed_idle_connection_is_replaced_without_error() {
             Some(text("1"))
         );
     }
+}
+
+// BC-61
+#[tokio::test]
+async fn script_that_redis_forgot_is_sent_again() {
+    let server = RedisServer::start();
+    let store = open_with_entry(&server.url()).await;
+    server.say("SCRIPT FLUSH");
+    let result = store.get_and_delete(&idempotency_key("x")).await;
+    assert_eq!(result.unwrap(), Some(text("1")));
+    assert!(store.failure_counts().is_empty());
+}
+
+// BC-62
+#[tokio::test]
+async fn demoted_master_is_left_for_the_one_at_its_address_now() {
+    let [old, new] = [(); 2].map(|()| RedisServer::start());
+    let way = LossyProxy::in_front_of(&old).await;
+    let store = open_with_entry(&way.url).await;
+    // It has no connection to its master, keeps ours open, and rejects writes.
+    old.say("REPLICAOF 127.0.0.1 1");
+    way.port.store(new.port, SeqCst);
+    let put = async || {
+        let key = idempotency_key("y");
+        store.put_if_absent(&key, text("2"), HOUR).await
+    };
+    let Err(StoreError::Unavailable(error)) = put().await else {
+        panic!("a replica made a write");
+    };
+    assert!(error.to_string().contains("READONLY"), "{error}");
+    wait_for_connection(&store, true).await;
+    assert_eq!(put().await.unwrap(), None);
+    let direct = open(in_redis(&new.url()));
+    let found = direct.get(&idempotency_key("y")).await;
+    assert_eq!(found.unwrap(), Some(text("2")));
 }
 
 #[tokio::test]
