@@ -70,9 +70,10 @@ pub(super) fn run(check: &Check) -> Result<(), CliError> {
     for error in &startup.errors {
         terminal::print_stderr(&format!("error: {error}\n"));
     }
-    let live = match check.live {
-        true => run_live_checks(&checked, check.token)?,
-        false => LiveFindings::default(),
+    let live = if check.live {
+        run_live_checks(&checked, check.token)?
+    } else {
+        LiveFindings::default()
     };
     let warnings = checked.warnings.len() + startup.warnings.len() + live.warnings;
     verdict(&startup, &live, warnings, check.live)

@@ -257,11 +257,12 @@ impl<'a> SchemaNode<'a> {
             (SchemaType::Map | SchemaType::Table, Value::Array(..)) => {
                 let table = header(path);
                 violations.push(SchemaViolation {
-                    hint: Some(match self.schema_type() {
-                        SchemaType::Map => format!(
+                    hint: Some(if matches!(self.schema_type(), SchemaType::Map) {
+                        format!(
                             "write `[{table}.NAME]` with single brackets and a name of your own"
-                        ),
-                        _ => format!("write `[{table}]` with single brackets, and only once"),
+                        )
+                    } else {
+                        format!("write `[{table}]` with single brackets, and only once")
                     }),
                     ..SchemaViolation::new(
                         path,

@@ -23,6 +23,10 @@ impl CannotListen {
         self.source.kind() == ErrorKind::AddrInUse
     }
 
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "the other kinds have no text of their own"
+    )]
     fn reason(&self) -> String {
         match self.source.kind() {
             ErrorKind::AddrInUse => "is in use by another process".to_owned(),
@@ -38,6 +42,10 @@ impl CannotListen {
     }
 
     /// What the administrator can do.
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "the other kinds have no remedy of their own"
+    )]
     pub fn remedy(&self) -> &'static str {
         match self.source.kind() {
             ErrorKind::AddrInUse => {

@@ -124,7 +124,17 @@ impl Request {
             Self::NameSearch { limit, .. } => usize::try_from(*limit).ok(),
             Self::Read { ids, .. } => Some(ids.len()),
             Self::Search(search) => usize::try_from(search.limit).ok(),
-            _ => None,
+            Self::Count(_)
+            | Self::Create(_)
+            | Self::Defaults(_)
+            | Self::Delete(_)
+            | Self::Documentation
+            | Self::Fields
+            | Self::Load(_)
+            | Self::Models
+            | Self::Run { .. }
+            | Self::WhoAmI
+            | Self::Write { .. } => None,
         }
     }
 

@@ -25,10 +25,10 @@ pub enum HandshakeFailure {
     )]
     AuthorityAsServer,
     /// The server's certificate has ended.
-    #[error("the server's certificate ended{}", on(.0))]
+    #[error("the server's certificate ended{}", on(*.0))]
     Ended(Option<Timestamp>),
     /// The server's certificate is not valid yet.
-    #[error("the server's certificate is not valid yet{}", before(.0))]
+    #[error("the server's certificate is not valid yet{}", before(*.0))]
     NotYetValid(Option<Timestamp>),
     /// The server does not answer with TLS.
     #[error("the server does not answer with TLS: this port speaks plain {}", .0.name())]
@@ -71,6 +71,10 @@ impl HandshakeFailure {
         None
     }
 
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "rustls adds errors; those without a text of ours have its own"
+    )]
     fn of(error: &rustls::Error, peer: PeerProtocol) -> Self {
         let time = |time: &UnixTime| {
             let seconds = i64::try_from(time.as_secs()).ok()?;
@@ -162,11 +166,11 @@ fn plain_name(name: &str) -> String {
     inside.unwrap_or(name).trim_matches('"').to_owned()
 }
 
-fn on(time: &Option<Timestamp>) -> String {
+fn on(time: Option<Timestamp>) -> String {
     time.map_or_else(String::new, |time| format!(" on {}", minute(time)))
 }
 
-fn before(time: &Option<Timestamp>) -> String {
+fn before(time: Option<Timestamp>) -> String {
     time.map_or_else(String::new, |time| {
         format!(", but from {} on", minute(time))
     })

@@ -117,10 +117,12 @@ mod tests {
 
     /// The error of a reply as Redis sends it.
     fn refused(reply: &str) -> RedisUnavailable {
-        match parse_redis_value(format!("-{reply}\r\n").as_bytes()).unwrap() {
-            Value::ServerError(error) => RedisError::from(error).into(),
-            other => panic!("{other:?}"),
-        }
+        let Value::ServerError(error) =
+            parse_redis_value(format!("-{reply}\r\n").as_bytes()).unwrap()
+        else {
+            panic!("{reply} is no error");
+        };
+        RedisError::from(error).into()
     }
 
     #[test]
