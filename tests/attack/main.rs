@@ -17,7 +17,6 @@
     clippy::as_conversions,
     clippy::cast_precision_loss,
     clippy::format_push_string,
-    clippy::disallowed_methods,
     reason = "these are tests, which print what they measured"
 )]
 

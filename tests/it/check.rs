@@ -2,6 +2,7 @@
 //! around the gateway, in the words of an administrator.
 
 use std::{
+    fmt::Write as _,
     fs,
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::TcpListener,
@@ -59,7 +60,7 @@ fn about<'a>(output: &'a str, key: &str) -> &'a str {
     let found = findings.find(|finding| finding.contains(&wanted));
     let found = found.unwrap_or_else(|| panic!("nothing about {key}: {output}"));
     let start = found.find("error: ").or_else(|| found.find("warning: "));
-    &found[start.unwrap()..]
+    start.and_then(|at| found.get(at..)).unwrap()
 }
 
 /// Writes a pair for `localhost` into `cert.pem` and `key.pem`.
@@ -74,6 +75,9 @@ fn write_pair(folder: &Path, change: impl FnOnce(&mut CertificateParams)) {
     let owner_only = std::os::unix::fs::PermissionsExt::from_mode(0o600);
     fs::set_permissions(folder.join("key.pem"), owner_only).unwrap();
 }
+
+/// Changes the terms of a certificate.
+type ChangeTerms = fn(&mut CertificateParams);
 
 fn with_tls(certificate: &str, key: &str) -> String {
     format!(
@@ -99,7 +103,7 @@ fn check_judges_the_certificate_as_serve_does() {
         assert_eq!(code, 3, "{output}");
         shown.push(about(&output, setting).to_owned());
     }
-    let terms: [(fn(&mut CertificateParams), i32); 3] = [
+    let terms: [(ChangeTerms, i32); 3] = [
         (|terms| terms.not_after = date_time_ymd(2020, 2, 3), 3),
         (|terms| terms.not_before = date_time_ymd(4000, 2, 3), 3),
         (|terms| terms.not_after = date_time_ymd(4000, 2, 3), 0),
@@ -233,7 +237,7 @@ fn port_in_use_names_the_setting_or_the_option() {
     assert_eq!(code, 1);
     let last = |output: &str| {
         let at = output.rfind("option `--listen`").unwrap();
-        output[at..].to_owned()
+        output.get(at..).unwrap().to_owned()
     };
     let shown = [
         about(&by_setting, "server.listen").to_owned(),
@@ -383,7 +387,7 @@ fn live_errors(folder: &Path, text: &str) -> String {
     }
     let errors: Vec<&str> = output
         .split("\n\n")
-        .filter_map(|finding| Some(&finding[finding.find("error: ")?..]))
+        .filter_map(|finding| finding.get(finding.find("error: ")?..))
         .filter(|finding| finding.contains('\n'))
         .collect();
     errors.join("\n")
@@ -415,7 +419,7 @@ fn live_errors_of_an_odoo_name_setting_cause_and_remedy() {
     let right = speaking_tls(path, "right", |_| {});
     let cases: [(&str, String, &str); 12] = [
         ("wrong database", odoo.clone(), "database = \"prodd\""),
-        ("wrong key", odoo.clone(), "database = \"demo\""),
+        ("wrong key", odoo, "database = \"demo\""),
         ("nothing listens", format!("http://127.0.0.1:{closed}"), ""),
         ("unknown name", "http://odoo.invalid:8069".to_owned(), ""),
         ("redirect", format!("http://127.0.0.1:{moved}"), ""),
@@ -453,7 +457,7 @@ fn live_errors_of_an_odoo_name_setting_cause_and_remedy() {
         // Wide ports move the carets.
         let carets = |line: &&str| !line.trim_start_matches([' ', '|']).starts_with('^');
         let errors: Vec<&str> = errors.lines().filter(carets).collect();
-        shown.push_str(&format!("--- {name}\n{}\n", errors.join("\n")));
+        writeln!(shown, "--- {name}\n{}", errors.join("\n")).unwrap();
     }
     insta::assert_snapshot!(shown);
 }
@@ -516,7 +520,7 @@ fn live_errors_of_providers_and_redis_name_setting_cause_and_remedy() {
         let errors = live_errors(path, &text).replace(&port.to_string(), "PORT");
         let carets = |line: &&str| !line.trim_start_matches([' ', '|']).starts_with('^');
         let errors: Vec<&str> = errors.lines().filter(carets).collect();
-        shown.push_str(&format!("--- {name}\n{}\n", errors.join("\n")));
+        writeln!(shown, "--- {name}\n{}", errors.join("\n")).unwrap();
     }
     insta::assert_snapshot!(shown);
 }

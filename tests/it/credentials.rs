@@ -412,7 +412,7 @@ fn check_live_tests_and_names_every_credential() {
     let (out, err) = checked_output(&bad, &url);
     assert_eq!(bad.status.code(), Some(4), "{err}");
     assert!(out.contains("accepts the credential `admin`"), "{out}");
-    let errors = &err[err.find("error: ").unwrap()..];
+    let errors = err.get(err.find("error: ").unwrap()..).unwrap();
     insta::assert_snapshot!(errors);
 }
 
