@@ -1,5 +1,13 @@
 //! A8: one caller that fills the store of changes.
 
+use std::{
+    sync::{
+        OnceLock,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    thread,
+};
+
 use serde_json::json;
 
 use crate::{
@@ -7,6 +15,14 @@ use crate::{
     process::new_key,
     target::{ATTACKER, BYSTANDER, NO_LIMITS, Setup, Target},
 };
+
+/// Renames a record, which costs the stand-in for Odoo less than creating thousands.
+fn rename(client: &mut Client, name: &str) -> (String, bool) {
+    let arguments = json!({
+        "model": "res.partner", "ids": [7], "values": {"name": name}, "idempotency_key": name
+    });
+    client.call("update_records", &arguments).tool_result()
+}
 
 fn create(client: &mut Client, name: &str) -> (String, bool) {
     let arguments =
@@ -30,18 +46,34 @@ fn caller_who_fills_the_store_leaves_room_for_the_changes_of_others() {
         target
             .gateway
             .reload(&std::fs::read_to_string(target.folder.path().join("gatepost.toml")).unwrap());
-        let mut attacker = target.client_with(ATTACKER, &key);
-        let refusal = (0..20_000).find_map(|number| {
-            // The answer is stored with its text.
-            let (said, failed) = create(
-                &mut attacker,
-                &format!("{caller} {number} {}", "x".repeat(2_000)),
-            );
-            // A disk may be too slow for the journal for a moment.
-            (failed && !said.contains("audit record")).then_some((number, said))
+        // Several at once, because each waits for the journal on the disk.
+        let (made_by_caller, refusal) = (AtomicUsize::new(0), OnceLock::new());
+        thread::scope(|scope| {
+            for client in 0..16 {
+                let mut attacker = target.client_with(ATTACKER, &key);
+                let (made, refusal) = (&made_by_caller, &refusal);
+                scope.spawn(move || {
+                    for number in 0..2_000 {
+                        if refusal.get().is_some() {
+                            return;
+                        }
+                        // The answer is stored with its text.
+                        let name = format!("{caller} {client} {number} {}", "x".repeat(2_000));
+                        let (said, failed) = rename(&mut attacker, &name);
+                        // A disk may be too slow for the journal for a moment.
+                        if failed && !said.contains("audit record") {
+                            let _first = refusal.set(said);
+                        } else if !failed {
+                            made.fetch_add(1, Relaxed);
+                        }
+                    }
+                });
+            }
         });
-        let (number, said) = refusal.expect("no end of the store");
-        assert!(said.contains("share") || said.contains("full"), "{said}");
+        let said = refusal.get().expect("no end of the store");
+        let number = made_by_caller.load(Relaxed);
+        let is_full = ["as one caller may use", "change store is full"];
+        assert!(is_full.iter().any(|text| said.contains(text)), "{said}");
         assert!(number > 3, "caller {caller} had room for {number}");
         made.push(number);
         bystander.assert_served(1);
