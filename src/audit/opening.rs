@@ -232,7 +232,8 @@ impl JournalFileEnd {
         let failed = |error| JournalOpenError::Io(path.to_owned(), error);
         let length = file.metadata().map_err(failed)?.len();
         let tail = read_tail(file, length).map_err(failed)?;
-        let begin = length - u64::try_from(tail.len()).unwrap_or(length);
+        // A device may hold more than its length.
+        let begin = length.saturating_sub(u64::try_from(tail.len()).unwrap_or(length));
         let mut end = tail.len();
         loop {
             let rest = tail.get(..end).unwrap_or_default();

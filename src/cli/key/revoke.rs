@@ -20,8 +20,10 @@ pub(super) struct Revoke {
     id: ApiKeyId,
 }
 
+/// The id, also of a whole key: an error would print the key.
 fn id(text: &str) -> Result<ApiKeyId, &'static str> {
-    ApiKeyId::try_from(text)
+    let of_key = || text.strip_prefix("gp_")?.split('_').next();
+    ApiKeyId::try_from(of_key().unwrap_or(text))
         .map_err(|_not_an_id| "this is not the id of a key; `gatepost key list` prints them")
 }
 
@@ -43,5 +45,22 @@ pub(super) fn run(revoke: &Revoke) -> Result<(), CliError> {
             "there is no key `{id}` in {}",
             file.display()
         ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::id;
+
+    #[test]
+    fn whole_key_is_taken_for_its_id() {
+        for key in [
+            "7k2mq0z9xw1c",
+            "gp_7k2mq0z9xw1c_4TzSecret",
+            "gp_7k2mq0z9xw1c_",
+        ] {
+            assert_eq!(id(key).unwrap().to_string(), "7k2mq0z9xw1c", "{key}");
+        }
+        id("reader").unwrap_err();
     }
 }
