@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use super::odoo_account::{OdooAccount, UnknownCredential};
-use gatepost_base::{CredentialName, InstanceName};
+use gatepost_base::{CredentialName, Diagnosis, InstanceName};
 use gatepost_odoo_client::{ApiKey, CallError, ClientStats, OdooClient};
 use gatepost_policy::WriteMode;
 
@@ -127,6 +127,11 @@ impl Instance {
     /// [`CallError`].
     pub async fn ping(&self) -> Result<(), CallError> {
         self.client.ping().await
+    }
+
+    /// What an error means for the administrator.
+    pub fn diagnose(&self, error: &CallError) -> Diagnosis {
+        self.client.diagnose(error)
     }
 
     /// The longest time that a call takes to succeed or fail.

@@ -1,7 +1,10 @@
 //! When the API keys of an Odoo user expire.
 
 use std::{
-    sync::Mutex,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 
@@ -11,7 +14,7 @@ use serde_json::Value;
 
 use super::{OdooSession, OperationError, user_profile::WhoAmI};
 use gatepost_base::{
-    CredentialName, InstanceName,
+    CredentialName, Diagnosis, InstanceName,
     sync::lock,
     text::{append, pluralize},
 };
@@ -47,14 +50,20 @@ pub struct KeyExpiry {
 
 /// What is known about the API key of one account.
 #[derive(Debug, Default)]
-pub(super) struct KeyState(Mutex<KeyStatus>);
+pub(super) struct KeyState {
+    status: Mutex<KeyStatus>,
+    /// Whether the status has a rejection; read without the lock on every call.
+    is_rejected: AtomicBool,
+}
 
 #[derive(Debug, Default)]
 struct KeyStatus {
     expiry: Option<KeyExpiry>,
     /// When Odoo is asked again; at once if this is missing.
     next_question: Option<Instant>,
-    /// When the log last said that Odoo rejects the key.
+    /// Why no call with the key can work, as of the last one.
+    rejection: Option<Arc<str>>,
+    /// When the log last said so.
     rejection_logged: Option<Instant>,
 }
 
@@ -140,18 +149,20 @@ impl KeyExpiry {
 
 impl KeyState {
     pub(super) fn expiry(&self) -> Option<KeyExpiry> {
-        lock(&self.0).expiry.clone()
+        lock(&self.status).expiry.clone()
     }
 
     /// Whether it is time to ask Odoo.
     pub(super) fn is_question_due(&self, now: Instant) -> bool {
-        lock(&self.0).next_question.is_none_or(|next| next <= now)
+        lock(&self.status)
+            .next_question
+            .is_none_or(|next| next <= now)
     }
 
     /// Stores what Odoo answered. What was known before stays if it did not say.
     fn store(&self, answer: &Result<Option<KeyExpiry>, OperationError>, now: Timestamp) {
         let mut wait = QUESTION_INTERVAL;
-        let mut known = lock(&self.0);
+        let mut known = lock(&self.status);
         match answer {
             Ok(Some(expiry)) => {
                 if let Some(first) = expiry.first() {
@@ -168,28 +179,58 @@ impl KeyState {
         known.next_question = Some(Instant::now() + wait);
     }
 
-    /// Logs that Odoo rejects the key, once an hour.
-    pub(super) fn log_rejection(
+    /// Why no call with the key can work, as of the last one.
+    pub(super) fn rejection(&self) -> Option<Arc<str>> {
+        lock(&self.status).rejection.clone()
+    }
+
+    /// Odoo answered a call with the key.
+    pub(super) fn record_answer(&self) {
+        if self.is_rejected.swap(false, Relaxed) {
+            let mut status = lock(&self.status);
+            (status.rejection, status.rejection_logged) = (None, None);
+        }
+    }
+
+    /// Odoo rejects the key or has no such database. Logs that once an hour.
+    pub(super) fn record_rejection(
         &self,
         instance: &InstanceName,
         credential: Option<&CredentialName>,
+        error: &CallError,
+        diagnosis: Diagnosis,
     ) {
-        let mut known = lock(&self.0);
+        let mut known = lock(&self.status);
+        self.is_rejected.store(true, Relaxed);
+        known.rejection = Some(diagnosis.cause.as_str().into());
         let now = Instant::now();
         let logged = known.rejection_logged.replace(now);
         if logged.is_some_and(|logged| now.duration_since(logged) < REJECTION_LOG_INTERVAL) {
             known.rejection_logged = logged;
             return;
         }
-        let cause = rejection_cause(known.expiry.as_ref(), Timestamp::now());
+        let key_cause = rejection_cause(known.expiry.as_ref(), Timestamp::now());
         drop(known);
-        let help = renewal_help(&key_holder(instance, credential));
+        let (message, cause, help) = if is_key_rejected(error) {
+            let help = renewal_help(&key_holder(instance, credential));
+            (
+                "Failed to call Odoo because it rejects the API key",
+                key_cause,
+                help,
+            )
+        } else {
+            (
+                "Failed to call Odoo because of its database",
+                diagnosis.cause,
+                diagnosis.remedy,
+            )
+        };
         tracing::error!(
             instance.name = %instance,
             credential.name = credential.map(tracing::field::display),
             error = cause,
             help,
-            "Failed to call Odoo because it rejects the API key"
+            "{message}"
         );
     }
 }
@@ -213,6 +254,11 @@ impl OdooSession<'_> {
         let answer = self.run_system_query(&SystemQuery::ApiKeys(me.uid)).await?;
         Ok(KeyExpiry::parse(&answer, now)?)
     }
+}
+
+/// Whether no call to this database with this key can work.
+pub(super) fn is_rejection(error: &CallError) -> bool {
+    is_key_rejected(error) || matches!(error, CallError::Fault(OdooError::UnknownDatabase))
 }
 
 /// Whether Odoo rejected the API key.

@@ -15,7 +15,6 @@ use super::{
     Company, KeyExpiry, OdooSession, OdooUser, OperationError,
     audit_records::audit_outcome,
     error::NoneIfFault,
-    is_key_rejected,
     key_expiry::KeyState,
     model_access::AccessCache,
     refusals::ReadRefusals,
@@ -175,6 +174,7 @@ impl OdooAccount {
             timer.end(answer.as_ref().err().map(CallError::kind));
             match answer {
                 Ok(answer) => {
+                    self.key_state.record_answer();
                     // Summarized once: a response may be long.
                     let is_recorded = record.is_recorded();
                     let summary =
@@ -195,9 +195,7 @@ impl OdooAccount {
                 }
                 Err(error) => {
                     record.finish(audit_outcome(&error), None);
-                    if is_key_rejected(&error) {
-                        access.log_key_rejection();
-                    }
+                    access.record_rejection(&error);
                     Err(error.into())
                 }
             }
@@ -212,6 +210,11 @@ impl OdooAccount {
     /// When its key expires, as far as Odoo said.
     pub fn key_expiry(&self) -> Option<KeyExpiry> {
         self.key_state.expiry()
+    }
+
+    /// Why no call with its key can work, as of the last one.
+    pub fn rejection(&self) -> Option<Arc<str>> {
+        self.key_state.rejection()
     }
 
     /// Whether it is time to ask Odoo when its key expires.

@@ -163,7 +163,7 @@ impl OdooSession<'_> {
             Ok((done, failure)) => {
                 timer.end(failure);
                 if failure == Some(OdooError::KeyRejected.kind()) {
-                    self.log_key_rejection();
+                    self.record_rejection(&CallError::Fault(OdooError::KeyRejected));
                 }
                 Ok(done)
             }

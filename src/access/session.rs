@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::{
     ActiveKeys, InFlightWrites, Instance, OdooAccount, OdooUser, OperationError, ProgressReporter,
-    error::NoneIfFault,
+    error::NoneIfFault, key_expiry::is_rejection,
 };
 use crate::{
     audit::RequestAudit,
@@ -187,13 +187,17 @@ impl OdooSession<'_> {
         Ok(self.instance.account(self.caller.credential.as_ref())?)
     }
 
-    /// Logs that Odoo rejects the API key of the caller's account.
-    pub(super) fn log_key_rejection(&self) {
-        let credential = self.caller.credential.as_ref();
-        if let Ok(account) = self.account() {
-            account
-                .key_state()
-                .log_rejection(self.instance.name(), credential);
+    /// Records that no call of the caller's account can work, if the error says so.
+    pub(super) fn record_rejection(&self, error: &CallError) {
+        if is_rejection(error)
+            && let Ok(account) = self.account()
+        {
+            account.key_state().record_rejection(
+                self.instance.name(),
+                self.caller.credential.as_ref(),
+                error,
+                self.instance.diagnose(error),
+            );
         }
     }
 

@@ -129,7 +129,8 @@ impl Gateway {
     )]
     pub async fn readiness(&self) -> Readiness {
         let pings = self.routes.instances().map(|instance| async {
-            let answer = instance.ping().await.map_err(|error| error.to_string());
+            let answer = instance.ping().await;
+            let answer = answer.map_err(|error| instance.diagnose(&error).cause);
             (instance.name().clone(), answer)
         });
         let now = Now::read();
@@ -162,23 +163,28 @@ impl Gateway {
         }
     }
 
-    /// A warning for each API key of Odoo that expires soon or has expired, and the
-    /// instances of which every key has.
+    /// A warning for each API key of Odoo that is rejected, expires soon or has expired,
+    /// and the instances where no key works.
     pub fn key_warnings(&self, now: Timestamp) -> (Vec<String>, Vec<InstanceName>) {
         let (mut warnings, mut unusable) = (Vec::new(), Vec::new());
         for instance in self.routes.instances() {
             let name = instance.name();
-            let mut all_expired = true;
+            let mut none_works = true;
             for (credential, account) in instance.accounts() {
                 let expiry = account.key_expiry();
-                all_expired &= expiry.as_ref().is_some_and(|known| known.has_expired(now));
-                if let Some(expiry) = expiry.filter(|known| known.is_near(now)) {
+                let rejection = account.rejection();
+                none_works &= rejection.is_some()
+                    || expiry.as_ref().is_some_and(|known| known.has_expired(now));
+                if let Some(cause) = rejection {
+                    let holder = key_holder(name, credential);
+                    warnings.push(format!("no call with the key of `{holder}` works: {cause}"));
+                } else if let Some(expiry) = expiry.filter(|known| known.is_near(now)) {
                     let holder = key_holder(name, credential);
                     let expires = expiry.describe(now);
                     warnings.push(format!("the Odoo API key of `{holder}` {expires}"));
                 }
             }
-            if all_expired {
+            if none_works {
                 unusable.push(name.clone());
             }
         }

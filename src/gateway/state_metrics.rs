@@ -65,7 +65,7 @@ impl Gateway {
         for (instance, answer) in &readiness.instances {
             metrics
                 .gatepost_odoo_up(instance)
-                .set(answer.is_ok().into());
+                .set((answer.is_ok() && !readiness.unusable.contains(instance)).into());
         }
         for (provider, answer) in &readiness.providers {
             metrics

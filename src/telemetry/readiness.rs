@@ -14,7 +14,7 @@ pub struct Readiness {
     pub audit: Option<Result<(), String>>,
     /// The state store, if any role may write.
     pub state_store: Option<Result<(), String>>,
-    /// The instances of which every API key has expired, so that no call can work.
+    /// The instances where no API key works: each has expired or is rejected.
     pub unusable: Vec<InstanceName>,
     /// What will fail soon, or fails for some callers, for the administrator.
     pub warnings: Vec<String>,

@@ -444,6 +444,44 @@ rules = [{ models = ["*"] }]
 }
 
 #[test]
+fn keys_and_databases_that_odoo_rejects_are_announced_by_readiness_and_log() {
+    let announced = |config: &str| {
+        let stage = TestGateway::from_config(config);
+        let from = log::length();
+        stage.ask_when_keys_expire(5);
+        let (warnings, unusable) = stage.key_warnings(Timestamp::now());
+        let lines = log::written_since(from);
+        let errors = lines.lines().filter(|line| {
+            line.contains("Failed to call Odoo because") && line.contains("rejected\"")
+        });
+        (warnings, unusable.len(), errors.count())
+    };
+    let config = two_keys_config("rejected");
+    assert_eq!(announced(&config), (Vec::new(), 0, 0));
+    let (warnings, unusable, errors) = announced(&config.replace(SALES_KEY, &"f".repeat(40)));
+    assert_eq!(
+        warnings,
+        [
+            "no call with the key of `instances.rejected.credentials.sales` works: Odoo does not accept this API key"
+        ]
+    );
+    assert_eq!((unusable, errors), (0, 1));
+    let other = config.replace("database = \"demo\"", "database = \"other\"");
+    let (warnings, unusable, errors) = announced(&other);
+    let cause = "this Odoo has no database `other`, or does not serve it under this name of a host";
+    assert_eq!(
+        warnings,
+        [
+            format!("no call with the key of `instances.rejected` works: {cause}"),
+            format!(
+                "no call with the key of `instances.rejected.credentials.sales` works: {cause}"
+            ),
+        ]
+    );
+    assert_eq!((unusable, errors), (1, 2));
+}
+
+#[test]
 fn keys_that_expire_are_announced_by_readiness_metrics_and_log() {
     let config = two_keys_config("expiring");
     let stage = TestGateway::from_config(&config);
