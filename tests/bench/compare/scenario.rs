@@ -173,7 +173,7 @@ const BASE: Scenario = Scenario {
 
 /// All scenarios: one client with an API key, HTTP/1.1 without TLS, limits in memory
 /// and audit on, unless the name says otherwise.
-pub(super) const SCENARIOS: [Scenario; 18] = {
+pub(super) const SCENARIOS: [Scenario; 25] = {
     use CallKind::{Answer1Mb, Answer4Kb, Answer100Kb, Count17, Count280, Partners, Ping};
     const fn reach(name: &'static str, call: CallKind) -> Scenario {
         Scenario {
@@ -207,12 +207,24 @@ pub(super) const SCENARIOS: [Scenario; 18] = {
         load("1 MB", Answer1Mb, Transport::Http1, 1),
         load("4 kB, TLS", Answer4Kb, Transport::Tls1, 1),
         load("4 kB, TLS, h2", Answer4Kb, Transport::Tls2, 1),
+        load("100 kB, TLS", Answer100Kb, Transport::Tls1, 1),
         load("100 kB, TLS, h2", Answer100Kb, Transport::Tls2, 1),
+        load("1 MB, TLS", Answer1Mb, Transport::Tls1, 1),
+        load("1 MB, TLS, h2", Answer1Mb, Transport::Tls2, 1),
         load("4 kB, 64 clients", Answer4Kb, Transport::Http1, 64),
         load("100 kB, 64 clients", Answer100Kb, Transport::Http1, 64),
         load("1 MB, 64 clients", Answer1Mb, Transport::Http1, 64),
         load("4 kB, 64 clients, TLS", Answer4Kb, Transport::Tls1, 64),
         load("4 kB, 64 clients, TLS, h2", Answer4Kb, Transport::Tls2, 64),
+        load("100 kB, 64 clients, TLS", Answer100Kb, Transport::Tls1, 64),
+        load(
+            "100 kB, 64 clients, TLS, h2",
+            Answer100Kb,
+            Transport::Tls2,
+            64,
+        ),
+        load("1 MB, 64 clients, TLS", Answer1Mb, Transport::Tls1, 64),
+        load("1 MB, 64 clients, TLS, h2", Answer1Mb, Transport::Tls2, 64),
         Scenario {
             name: "4 kB, cached token",
             credential: Credential::CachedToken,
