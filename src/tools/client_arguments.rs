@@ -45,7 +45,8 @@ pub(super) fn normalize<'a>(schema: &Schema, sent: &'a str) -> Result<Cow<'a, st
     for (name, raw) in members {
         let property = known.and_then(|known| known.get(&name));
         let is_stray = STRAYS.contains(&&*name) || name.starts_with('_');
-        if property.is_none() && is_stray {
+        // Nothing was meant by an unknown argument without a value.
+        if property.is_none() && (is_stray || is_absent(raw)) {
             changed = true;
             continue;
         }
@@ -424,6 +425,11 @@ mod tests {
                 "{tool}"
             );
         }
+        let nothing = json!({"model": "res.partner", "offset": null});
+        assert_eq!(
+            normalized("search_records", &nothing),
+            json!({"model": "res.partner"})
+        );
         let unknown = json!({"model": "res.partner", "progress": 1});
         assert_eq!(normalized("search_records", &unknown), unknown);
     }
