@@ -132,6 +132,49 @@ fn check_accepts_a_file_named_by_variable_or_variables_alone() {
 }
 
 #[test]
+fn check_warns_if_every_key_has_expired_or_is_revoked() {
+    let (folder, file) = config_folder(GOOD);
+    let key = |command: &[&str]| {
+        let ran = run(gatepost(&[&["key"], command].concat())
+            .args(["--config", &file.to_string_lossy()])
+            .current_dir(&folder));
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        ran.stdout
+    };
+    let warns = || {
+        let ran = run(gatepost(&["check"]).args(["--config", &file.to_string_lossy()]));
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        ran.stderr.contains("EVERY REQUEST WILL BE REJECTED")
+    };
+    let revoked = key(&["new", "--role", "reader", "--name", "revoked"]);
+    key(&[
+        "new",
+        "--role",
+        "reader",
+        "--name",
+        "expired",
+        "--expires",
+        "1h",
+    ]);
+    key(&["revoke", revoked.trim()]);
+    assert!(!warns());
+    let keys = folder.path().join("keys.toml");
+    let text = std::fs::read_to_string(&keys).unwrap();
+    let text: Vec<&str> = text
+        .lines()
+        .map(|line| {
+            if line.starts_with("expires") {
+                "expires = \"2020-01-01T00:00:00Z\""
+            } else {
+                line
+            }
+        })
+        .collect();
+    std::fs::write(&keys, text.join("\n")).unwrap();
+    assert!(warns());
+}
+
+#[test]
 fn invalid_command_line_exits_2() {
     for arguments in [
         vec![],

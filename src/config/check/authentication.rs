@@ -1,5 +1,7 @@
 //! Checks of `[keys]`, and of whether any caller can authenticate.
 
+use jiff::Timestamp;
+
 use super::ConfigChecker;
 use gatepost_identity::ApiKeyStore;
 
@@ -14,7 +16,7 @@ impl ConfigChecker<'_> {
         self.warn_if_writable(path, file, what);
         match ApiKeyStore::load(file) {
             Ok(keyring) => {
-                for (id, key) in keyring.iter() {
+                for (id, key) in keyring.iter().filter(|(_, key)| key.revoked.is_none()) {
                     let roles = key.roles.iter();
                     for role in roles.filter(|role| !config.roles.contains_key(*role)) {
                         let message = format!(
@@ -37,7 +39,8 @@ impl ConfigChecker<'_> {
     pub(super) fn warn_without_authentication(&mut self) {
         let config = self.config;
         let keyring = self.findings.secrets.keyring.as_ref();
-        let keyed = keyring.is_some_and(|keys| keys.iter().any(|(_, key)| key.revoked.is_none()));
+        let now = Timestamp::now();
+        let keyed = keyring.is_some_and(|keys| keys.iter().any(|(_, key)| key.is_active(now)));
         let granted = !config.providers.is_empty() && !config.grants.is_empty();
         if !config.providers.is_empty() && config.grants.is_empty() {
             self.warning(
