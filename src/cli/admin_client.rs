@@ -3,6 +3,7 @@
 use std::{
     io::{self, Read as _, Write as _},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs as _},
+    path::PathBuf,
     time::Duration,
 };
 
@@ -11,7 +12,7 @@ use http::Uri;
 use super::CliError;
 use crate::{
     config::{Sources, load_admin},
-    edge::SERVER_NAME,
+    edge::{CONFIG_FILE_HEADER, SERVER_NAME},
 };
 
 /// How long connecting may take.
@@ -30,6 +31,8 @@ pub(super) struct AdminResponse {
     pub(super) body: String,
     /// Whether a gateway says that it sent it.
     pub(super) is_from_gatepost: bool,
+    /// The configuration file that the gateway says it reads.
+    pub(super) config_file: Option<PathBuf>,
 }
 
 /// How much is read of a response, and how long each read may take.
@@ -166,7 +169,13 @@ fn parse_response(answer: &[u8]) -> Option<AdminResponse> {
     let text = String::from_utf8_lossy(answer);
     let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
     let status = head.strip_prefix("HTTP/1.")?.split([' ', '\r']).nth(1)?;
+    let field = |line: &str| {
+        let (name, value) = line.split_once(':')?;
+        let is_it = name.eq_ignore_ascii_case(CONFIG_FILE_HEADER);
+        is_it.then(|| PathBuf::from(value.trim()))
+    };
     Some(AdminResponse {
+        config_file: head.lines().find_map(field),
         status: status.parse().ok()?,
         body: body.to_owned(),
         is_from_gatepost: head

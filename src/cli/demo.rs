@@ -69,6 +69,7 @@ pub(super) fn run(demo: &Demo) -> Result<(), CliError> {
     terminal::print(&getting_started(&format!("http://{address}/mcp")))?;
     edge.run(Some(ProcessTasks {
         reload: Box::new(|| Ok(Vec::new())),
+        config_file: None,
         background: Vec::new(),
     }));
     runtime.shutdown_background();

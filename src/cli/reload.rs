@@ -1,6 +1,9 @@
 //! `gatepost reload`.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use clap::Args;
 
@@ -19,7 +22,8 @@ Examples:
 
 Asks the gateway on this machine or in this container, through its admin listener, to
 read its configuration, secrets, keys and certificates again, as SIGHUP does. Warnings name
-settings that need a restart. A configuration with errors changes nothing.
+settings that need a restart. A configuration with errors changes nothing. It reads the
+file that it was started with; another one after `--config` is an error.
 Exit code 0: reloaded. 3: the configuration has errors. 4: no gateway answers.")]
 pub(super) struct Reload {
     /// The configuration, for the address of the admin listener [default: the one
@@ -45,11 +49,28 @@ pub(super) fn run(reload: &Reload) -> Result<(), CliError> {
             for warning in text.lines().filter(|line| !line.is_empty()) {
                 terminal::print_stderr(&format!("warning: {warning}"));
             }
-            terminal::print("The gateway reloaded its configuration")
+            let read = response.config_file;
+            let shown = read.as_ref().map(|read| read.display().to_string());
+            let shown = shown.as_deref().unwrap_or("its configuration");
+            match (&sources.file, &read) {
+                (Some(file), Some(read)) if !is_same_file(file, read) => {
+                    Err(CliError::Failed(format!(
+                        "the gateway reloaded {shown}, which it was started with, and did not read {}",
+                        file.display()
+                    )))
+                }
+                _ => terminal::print(&format!("The gateway reloaded {shown}")),
+            }
         }
         422 => Err(CliError::UnusableConfig(format!(
             "the gateway rejected its configuration and continues with the old one: {text}"
         ))),
         status => Err(CliError::Failed(format!("{url} answers {status}: {text}"))),
     }
+}
+
+/// Whether both paths lead to one file.
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    let real = |path: &Path| path.canonicalize().or_else(|_| std::path::absolute(path));
+    matches!((real(one), real(other)), (Ok(one), Ok(other)) if one == other)
 }

@@ -80,11 +80,14 @@ pub(super) fn run(serve: &Serve) -> Result<(), CliError> {
         );
     }
     let metrics = telemetry.metrics.clone();
+    let config_file = sources.file.as_ref();
+    let config_file = config_file.and_then(|file| std::path::absolute(file).ok());
     let reloader = Reloader::new(sources, &checked, Arc::clone(&gateway), metrics);
     let reloader = Arc::new(reloader);
     let reload = Arc::clone(&reloader);
     edge.run(Some(ProcessTasks {
         reload: Box::new(move || reload.reload()),
+        config_file,
         background: vec![
             Box::pin(Arc::clone(&reloader).watch_keys_file()),
             Box::pin(Arc::clone(&reloader).write_key_uses()),

@@ -1,6 +1,6 @@
 //! The admin listener: `/livez`, `/readyz`, `/metrics` and `/reload`.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{net::IpAddr, os::unix::ffi::OsStrExt as _, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
@@ -42,6 +42,9 @@ const READINESS_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The value of `Server` in the answer of `/livez` (RFC 9110, section 10.2.4).
 pub const SERVER_NAME: &str = "gatepost";
+
+/// The header field in which the response to a reload names the configuration file.
+pub const CONFIG_FILE_HEADER: &str = "gatepost-config-file";
 
 /// What the admin listener serves.
 #[derive(Clone, Copy, Debug)]
@@ -127,7 +130,7 @@ impl<H: RequestHandler> Admin<H> {
         }
         let reloads = Arc::clone(&self.reloads);
         // It reads files, which blocks.
-        match tokio::task::spawn_blocking(move || reloads.run()).await {
+        let response = match tokio::task::spawn_blocking(move || reloads.run()).await {
             Ok(Ok(warnings)) => text_response(warnings.join("\n"), "text/plain; charset=utf-8"),
             Ok(Err(error)) => HttpResponse {
                 status: StatusCode::UNPROCESSABLE_ENTITY,
@@ -137,6 +140,13 @@ impl<H: RequestHandler> Admin<H> {
                 error!(%error, "Failed to reload");
                 HttpResponse::empty(StatusCode::INTERNAL_SERVER_ERROR)
             }
+        };
+        // `gatepost reload` may have been given another file.
+        let file = self.reloads.config_file.get();
+        let file = file.and_then(|file| HeaderValue::from_bytes(file.as_os_str().as_bytes()).ok());
+        match file {
+            Some(file) => response.with_header(HeaderName::from_static(CONFIG_FILE_HEADER), file),
+            None => response,
         }
     }
 

@@ -34,7 +34,7 @@ mod write;
 #[cfg(test)]
 mod tests;
 
-pub use admin::SERVER_NAME;
+pub use admin::{CONFIG_FILE_HEADER, SERVER_NAME};
 pub use cannot_listen::{CannotListen, try_listen};
 pub use descriptors::DescriptorLimit;
 pub use reload::{ProcessTasks, Reload};

@@ -2,6 +2,7 @@
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
+    path::PathBuf,
     sync::{Arc, OnceLock},
 };
 
@@ -21,6 +22,8 @@ pub type Reload = Box<dyn Fn() -> Result<Vec<String>, String> + Send + Sync>;
 pub struct ProcessTasks {
     /// What SIGHUP and `gatepost reload` do.
     pub reload: Reload,
+    /// The configuration file that it reads, if there is one.
+    pub config_file: Option<PathBuf>,
     /// Tasks that run until the process ends.
     pub background: Vec<BoxFuture<'static, ()>>,
 }
@@ -31,6 +34,8 @@ pub(super) struct Reloads {
     pub(super) certificate: Option<Arc<Certificate>>,
     /// Without one, only the certificates are.
     pub(super) configuration: OnceLock<Reload>,
+    /// The configuration file that is read.
+    pub(super) config_file: OnceLock<PathBuf>,
 }
 
 impl Reloads {

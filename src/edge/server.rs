@@ -180,7 +180,15 @@ impl Edge {
     pub fn run(mut self, tasks: Option<ProcessTasks>) {
         let mut signal_handler = self.signal_handler;
         let has_tls = signal_handler.reloads.certificate.is_some();
-        if let Some(ProcessTasks { reload, background }) = tasks {
+        if let Some(ProcessTasks {
+            reload,
+            config_file,
+            background,
+        }) = tasks
+        {
+            if let Some(file) = config_file {
+                drop(signal_handler.reloads.config_file.set(file));
+            }
             // Before clients can know that the edge is there.
             signal_handler.signals = Mutex::new(Signals::install());
             // It is set here only.

@@ -102,6 +102,7 @@ fn sighup_reloads_after_panicking_reload_and_sigterm_stops() {
                 reloaded.send(()).unwrap();
                 panic!("a bad configuration");
             }),
+            config_file: None,
             background: Vec::new(),
         }));
     });

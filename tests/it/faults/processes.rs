@@ -161,17 +161,20 @@ fn reload_command_reports_errors_and_settings_that_need_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let base = configuration(&odoo, &odoo, "");
     let gateway = GatewayProcess::start(folder.path(), &base);
-    let reload = |text: &str| {
-        write_configuration(folder.path(), text);
+    let reload_file = |file: &str| {
         let output = Command::new(env!("CARGO_BIN_EXE_gatepost"))
             .env_clear()
             .current_dir(folder.path())
             .env("GATEPOST_ADMIN__LISTEN", gateway.admin.to_string())
-            .args(["reload", "--config", "gatepost.toml"])
+            .args(["reload", "--config", file])
             .output()
             .unwrap();
         let texts = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
         (output.status.code(), texts.concat())
+    };
+    let reload = |text: &str| {
+        write_configuration(folder.path(), text);
+        reload_file("gatepost.toml")
     };
     let changed = base.replace("[server]", "[server]\ndrain_timeout_ms = 7");
     let (code, text) = reload(&format!("{changed}\n[telemetry]\nservice_name = \"mcp\"\n"));
@@ -195,6 +198,11 @@ fn reload_command_reports_errors_and_settings_that_need_a_restart() {
         gateway.metric("gatepost_config_last_reload_successful"),
         Some(1.0)
     );
+    // Another file is not read, and that is said.
+    fs::write(folder.path().join("other.toml"), &base).unwrap();
+    let (code, text) = reload_file("other.toml");
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("and did not read other.toml"), "{text}");
     let (admin, stopped) = (gateway.admin, gateway.stop());
     assert!(stopped.success());
     let mut command = Command::new(env!("CARGO_BIN_EXE_gatepost"));
