@@ -452,7 +452,7 @@ fn keys_and_databases_that_odoo_rejects_are_announced_by_readiness_and_log() {
         let (warnings, unusable) = stage.key_warnings(Timestamp::now());
         let lines = log::written_since(from);
         let errors = lines.lines().filter(|line| {
-            line.contains("Failed to call Odoo because") && line.contains("rejected\"")
+            line.contains("Failed to call Odoo because") && line.contains("instance.name=rejected ")
         });
         (warnings, unusable.len(), errors.count())
     };
