@@ -20,6 +20,9 @@ use tokio::runtime::Runtime;
 /// The duration of one call: long enough for clients to disconnect meanwhile.
 const CALL_DURATION: Duration = Duration::from_millis(2);
 
+/// The trace of a call that belongs to no request.
+pub(super) const NO_TRACE: u128 = 0;
+
 /// An Odoo that counts calls by the trace they belong to, and changes. It can be
 /// restarted, with its records.
 pub(super) struct CountingOdoo {
@@ -135,11 +138,13 @@ async fn serve(listener: TcpListener, served: Arc<Served>) {
 
 impl Served {
     fn count_call(&self, request: &Request<Bytes>) {
-        // A call that belongs to no request has no trace.
-        let trace = request.headers().get("traceparent").map_or(0, |parent| {
-            let parent = parent.to_str().unwrap();
-            u128::from_str_radix(parent.split('-').nth(1).unwrap(), 16).unwrap()
-        });
+        let trace = request
+            .headers()
+            .get("traceparent")
+            .map_or(NO_TRACE, |parent| {
+                let parent = parent.to_str().unwrap();
+                u128::from_str_radix(parent.split('-').nth(1).unwrap(), 16).unwrap()
+            });
         let mut counts = self.counts.lock().unwrap();
         *counts.calls_by_trace.entry(trace).or_default() += 1;
     }
