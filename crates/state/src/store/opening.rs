@@ -10,7 +10,7 @@ use std::{
 use gatepost_base::path::parent_folder;
 use redb::{Builder, Database, backends::FileBackend};
 
-use super::entries::{ClockReading, FileEntries, StoreFileError};
+use super::file_entries::{ClockReading, FileEntries, StoreFileError};
 
 /// The size of the cache, in bytes.
 const CACHE_BYTES: usize = 8 << 20;

@@ -16,8 +16,8 @@ use tracing::{error, info};
 use super::{
     StoreOpenError,
     command::{StoreCommand, StoreReply},
-    entries::{ClockReading, FileEntries, StoreFileError, StoreReplies},
     failure::StoreError,
+    file_entries::{ClockReading, FileEntries, StoreFileError, StoreReplies},
     key::StoreKey,
 };
 

@@ -17,12 +17,12 @@ use redb::{Builder, StorageBackend, backends::FileBackend};
 
 use super::{HOUR, PLENTY, idempotency_key, in_file, key, large, open, settings_for, text};
 use crate::store::{
-    Retention, StateStore, StoreBackend, StoreError, StoreHealth, StoreKeyKind, StoreLocation,
-    StoreOpenError,
+    Retention, StateStore, StoreError, StoreHealth, StoreKeyKind, StoreLocation, StoreOpenError,
     command::StoreCommand,
-    entries::{ClockReading, FileEntries},
     file::StoreFile,
+    file_entries::{ClockReading, FileEntries},
     opening,
+    state_store::StoreBackend,
     writer_thread::{WriterHealth, WriterThread},
 };
 

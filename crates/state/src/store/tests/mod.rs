@@ -549,11 +549,11 @@ async fn debug_output_hides_keys_and_values() {
         let store = open(settings);
         let key = key(StoreKeyKind::Undo, "mara@example.com");
         store.put(&key, text("hunter2"), HOUR).await.unwrap();
-        let command = super::StoreCommand::Put(text("hunter2"), HOUR);
-        let result = super::StoreReply {
+        let command = super::command::StoreCommand::Put(text("hunter2"), HOUR);
+        let result = super::command::StoreReply {
             value: Some(text("hunter2")),
             applied: true,
-            ..super::StoreReply::default()
+            ..super::command::StoreReply::default()
         };
         let shown = format!("{shown} {store:?} {key:?} {command:?} {result:?}");
         assert!(!shown.contains("hunter"), "{shown}");

@@ -18,8 +18,8 @@ use super::{HOUR, RedisServer, idempotency_key, in_redis, open, text};
 use crate::{
     redis::{RedisPassword, RedisUnavailable},
     store::{
-        StateStore, StoreBackend, StoreError, StoreHealth, StoreKey, StoreKeyKind, StoreLocation,
-        StoreUnhealthy,
+        StateStore, StoreError, StoreHealth, StoreKey, StoreKeyKind, StoreLocation, StoreUnhealthy,
+        state_store::StoreBackend,
     },
 };
 
