@@ -4,7 +4,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, crypto, jwk::Jwk};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{AssertionSigningError, ClientKey, InvalidClientKey};
+use super::{ClientKey, InvalidClientKey, client_key::AssertionSigningError};
 
 const RSA_PKCS1: &str = include_str!("../../../../tests/fixtures/identity/rsa_pkcs1.pem");
 const RSA_PKCS8: &str = include_str!("../../../../tests/fixtures/identity/rsa_pkcs8.pem");

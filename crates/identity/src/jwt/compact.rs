@@ -6,6 +6,9 @@ use jsonwebtoken::{Algorithm, AlgorithmFamily};
 use super::JwtError;
 use crate::{TokenRejected, strict_json::StrictObject};
 
+/// The longest access token that is read, in bytes.
+pub(super) const MAX_TOKEN_BYTES: usize = 16 << 10;
+
 /// The longest key id, in bytes. Hexadecimal hashes have up to 128.
 const MAX_KEY_ID_BYTES: usize = 256;
 
@@ -108,6 +111,11 @@ impl JwtHeader {
     pub(super) fn lacks_typ(&self) -> bool {
         self.typ.is_none()
     }
+}
+
+/// Whether tokens may be signed with the algorithm of this name.
+pub fn is_supported_algorithm(name: &str) -> bool {
+    parse_algorithm(name).is_some()
 }
 
 /// The asymmetric algorithm with exactly this registered name, so that `none`

@@ -70,7 +70,7 @@ fn parse(value: &Value, depth: usize, budget: &mut usize) -> Result<Domain, Inva
     if owed > 0 && !terms.is_empty() {
         return Err(InvalidDomain::Incomplete { missing: owed });
     }
-    Ok(Domain { terms })
+    Ok(Domain::from_normalised(terms))
 }
 
 fn parse_term(

@@ -1,6 +1,6 @@
 //! What can be wrong with an import.
 
-use super::{MAX_BYTES, MAX_CELL_BYTES, MAX_COLUMNS};
+use super::table::{MAX_BYTES, MAX_CELL_BYTES, MAX_COLUMNS};
 
 /// What is wrong with a table. `Display` is for the language model that sent it.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
