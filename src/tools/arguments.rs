@@ -219,11 +219,11 @@ fn shorten(schema: &mut Value) {
 /// tools take. [`RequestFingerprint`](crate::writes::RequestFingerprint) reads
 /// the latter. Not `#[serde(flatten)]`, which would accept unknown members.
 macro_rules! write_arguments {
-    ($(#[$attribute:meta])* struct $name:ident { $($own:tt)* }) => {
+    ($(#[$attribute:meta])* $visibility:vis struct $name:ident { $($own:tt)* }) => {
         $(#[$attribute])*
         #[derive(serde::Deserialize, schemars::JsonSchema)]
         #[serde(deny_unknown_fields)]
-        struct $name {
+        $visibility struct $name {
             $($own)*
             /// Your name for this call, to repeat it.
             #[serde(rename = "idempotency_key")]

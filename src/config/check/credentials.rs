@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use super::{
     ConfigChecker,
+    checker::suggest_name,
     secret::{self, SecretKeys},
-    suggest_name,
 };
 use crate::config::{Instance, excerpt::looks_like_secret};
 use gatepost_base::{CredentialName, InstanceName};

@@ -1,6 +1,6 @@
 //! Checks of `[roles.NAME]`: whether what the rules name exists.
 
-use super::{ConfigChecker, suggest_name};
+use super::{ConfigChecker, checker::suggest_name};
 use crate::config::Rule;
 use gatepost_base::RoleName;
 use gatepost_odoo::{Domain, FieldName, MethodName, ModelName, Operation};

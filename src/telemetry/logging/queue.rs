@@ -96,13 +96,13 @@ impl MakeWriter<'_> for LogQueue {
     }
 }
 
-/// Lines that found no room since the start.
-pub(super) fn dropped_lines() -> u64 {
+/// How many lines found no room in the queue since the start.
+pub fn dropped_lines() -> u64 {
     DROPPED.load(Relaxed)
 }
 
-/// Waits until the lines that are in the queue are written.
-pub(super) fn flush(within: Duration) {
+/// Waits until the lines logged so far are written, but not longer than `within`.
+pub fn flush(within: Duration) {
     if let Some(queue) = QUEUE.get() {
         queue.flush_within(within);
     }

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{ImportOperation, ImportPlan};
+use super::{operation::ImportOperation, plan::ImportPlan};
 use crate::{
     access::{OdooSession, OperationError, RecordSnapshot},
     writes::{self, Baseline, RecoveredOutcome},

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Arguments, MessageKind};
+use super::arguments::{Arguments, MessageKind};
 use crate::{
     access::{OdooSession, OperationError, RecordSnapshot},
     tools::arguments::dedup_ids,
