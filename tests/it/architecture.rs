@@ -127,3 +127,39 @@ fn pingora_is_used_only_in_edge() {
         assert!(inside || !names, "{}", file.display());
     }
 }
+
+/// The lines of code of a file, without comments, declarations of modules, imports
+/// and tests.
+fn own_lines(text: &str) -> usize {
+    let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or(text);
+    let mut is_import = false;
+    let is_own = |line: &&str| {
+        let line = line.trim();
+        let declares = ["mod ", "pub mod ", "use ", "pub use ", "pub(crate) use "];
+        let begins = is_import || declares.iter().any(|start| line.starts_with(start));
+        is_import = begins && !line.ends_with(';');
+        !begins && !line.is_empty() && !line.starts_with("//") && !line.starts_with("#[")
+    };
+    code.lines().filter(is_own).count()
+}
+
+#[test]
+fn module_file_declares_and_reexports_and_file_is_short() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut sources = files(&root.join("src"));
+    for crate_folder in fs::read_dir(root.join("crates")).unwrap() {
+        sources.extend(files(&crate_folder.unwrap().path().join("src")));
+    }
+    sources.retain(|file| {
+        !file.components().any(|part| part.as_os_str() == "tests") && !file.ends_with("tests.rs")
+    });
+    for file in sources {
+        let max = if file.ends_with("mod.rs") || file.ends_with("lib.rs") {
+            60
+        } else {
+            500
+        };
+        let own = own_lines(&fs::read_to_string(&file).unwrap());
+        assert!(own <= max, "{} has {own} lines of code", file.display());
+    }
+}
