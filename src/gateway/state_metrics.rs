@@ -1,5 +1,7 @@
 //! The metrics that are read from the gateway's parts for each scrape.
 
+use tokio::runtime::Handle;
+
 use super::Gateway;
 use crate::telemetry::{Metrics, Readiness};
 
@@ -11,6 +13,13 @@ impl Gateway {
         reason = "the edge's `RequestHandler` has this method under the same name"
     )]
     pub fn record_state(&self, metrics: &Metrics, readiness: Option<&Readiness>) {
+        // Scrapes are served by the runtime of the listeners.
+        if let Ok(runtime) = Handle::try_current() {
+            let tasks = runtime.metrics().num_alive_tasks();
+            metrics
+                .gatepost_tasks()
+                .set(i64::try_from(tasks).unwrap_or(i64::MAX));
+        }
         if let Some(connected) = self.limits.is_redis_connected() {
             metrics.gatepost_redis_up("limits").set(connected.into());
         }

@@ -145,6 +145,9 @@ metrics! {
     /// Requests by outcome.
     gatepost_requests_total: Counter(tool: Option<&'static str>, revision: Option<&'static str>, outcome: RequestOutcome, blame: Option<ErrorSource>, instance: Option<&InstanceName>);
 
+    /// Unfinished tasks of the runtime that serves all listeners.
+    gatepost_tasks: Gauge<Sampled>();
+
     /// Tokens of identity providers by lookup result.
     gatepost_token_lookups_total: Counter(outcome: TokenLookupOutcome, instance: Option<&InstanceName>);
 

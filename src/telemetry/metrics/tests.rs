@@ -153,6 +153,7 @@ fn all_metrics() -> String {
     metrics
         .encode(|metrics| {
             metrics.gatepost_audit_up().set(1);
+            metrics.gatepost_tasks().set(1);
             metrics
                 .gatepost_certificate_expires_timestamp_seconds()
                 .set(1);

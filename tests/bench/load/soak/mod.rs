@@ -39,6 +39,10 @@ const FAULT_CYCLE: Duration = Duration::from_secs(24);
 /// How long Odoo and Redis are gone.
 const OUTAGE: Duration = Duration::from_millis(1_200);
 
+/// How many more tasks may be left than before the load: those that first use starts,
+/// such as connections to Redis and Odoo. There are many more reloads and calls.
+const MAX_TASKS_LEFT: f64 = 16.0;
+
 /// How long after an outage calls may still fail of it.
 const RECOVERY: Duration = Duration::from_secs(2);
 
@@ -71,6 +75,7 @@ pub(super) fn run(duration: Duration) {
     for key in setup.keys() {
         gateway.forbid_in_log(key);
     }
+    let idle_tasks = gateway.metric("gatepost_tasks").unwrap();
     let soak = Arc::new(Soak {
         setup,
         begun: Instant::now(),
@@ -121,12 +126,15 @@ pub(super) fn run(duration: Duration) {
     wait_until("the end of all connections", || {
         gateway.metric("gatepost_connections_open") == Some(0.0)
     });
+    let left_tasks = gateway.metric("gatepost_tasks").unwrap();
     let metrics = gateway.get_admin("/metrics").body;
     println!(
         "{:.1?}: {report}; {reloads} reloads, {cycles} restarts of Odoo and of Redis",
         soak.begun.elapsed()
     );
     usage.assert_flat();
+    println!("tasks: {idle_tasks} before the load, {left_tasks} after it");
+    assert!(left_tasks <= idle_tasks + MAX_TASKS_LEFT);
     let own_failures = metrics
         .lines()
         .filter(|line| line.starts_with("gatepost_requests_total") && line.contains("blame=\"us\""))
