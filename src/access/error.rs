@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{ReadOnly, UnknownCredential};
 use crate::{audit::AuditUnavailable, elicitation::ElicitationError};
+use gatepost_base::{CredentialName, InstanceName};
 use gatepost_odoo::{InvalidDomain, ModelName, OdooError, Operation};
 use gatepost_odoo_client::CallError;
 use gatepost_policy::Forbidden;
@@ -243,6 +243,34 @@ impl OperationError {
             | Self::WriteRejected { .. } => false,
         }
     }
+}
+
+/// A write with a key that may only read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error(
+    "you may not {} records here: your calls act as the gateway's own Odoo user, which is read-only. Nothing was changed. Retrying will not help; ask the administrator for an Odoo user of your own",
+    .0.as_str()
+)]
+pub struct ReadOnly(pub Operation);
+
+/// A credential that the instance does not have. `Display` is for the log.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("the instance `{instance}` has no credential `{credential}`")]
+pub struct UnknownCredential {
+    /// The instance.
+    pub instance: InstanceName,
+    /// The missing credential.
+    pub credential: CredentialName,
+}
+
+/// Whether no call to this database with this key can work.
+pub(super) fn is_rejection(error: &CallError) -> bool {
+    is_key_rejected(error) || matches!(error, CallError::Fault(OdooError::UnknownDatabase))
+}
+
+/// Whether Odoo rejected the API key.
+pub fn is_key_rejected(error: &CallError) -> bool {
+    matches!(error, CallError::Fault(OdooError::KeyRejected))
 }
 
 /// Queries that Odoo may refuse.

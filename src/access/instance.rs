@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use super::odoo_account::{OdooAccount, UnknownCredential};
+use super::{error::UnknownCredential, odoo_account::OdooAccount};
 use gatepost_base::{CredentialName, Diagnosis, InstanceName};
 use gatepost_odoo_client::{ApiKey, CallError, ClientStats, OdooClient};
 use gatepost_policy::WriteMode;

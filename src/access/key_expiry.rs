@@ -12,13 +12,13 @@ use jiff::{SignedDuration, Timestamp, civil::DateTime, tz::TimeZone};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{OdooSession, OperationError, user_profile::WhoAmI};
+use super::{OdooSession, OperationError, is_key_rejected, user_profile::WhoAmI};
 use gatepost_base::{
     CredentialName, Diagnosis, InstanceName,
     sync::lock,
     text::{append, pluralize},
 };
-use gatepost_odoo::{OdooError, SystemQuery};
+use gatepost_odoo::SystemQuery;
 use gatepost_odoo_client::CallError;
 
 /// How long before it expires the administrator is warned of a key.
@@ -254,16 +254,6 @@ impl OdooSession<'_> {
         let answer = self.run_system_query(&SystemQuery::ApiKeys(me.uid)).await?;
         Ok(KeyExpiry::parse(&answer, now)?)
     }
-}
-
-/// Whether no call to this database with this key can work.
-pub(super) fn is_rejection(error: &CallError) -> bool {
-    is_key_rejected(error) || matches!(error, CallError::Fault(OdooError::UnknownDatabase))
-}
-
-/// Whether Odoo rejected the API key.
-pub fn is_key_rejected(error: &CallError) -> bool {
-    matches!(error, CallError::Fault(OdooError::KeyRejected))
 }
 
 /// The part of the configuration that holds a key, such as

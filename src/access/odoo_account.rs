@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use super::{
     Company, KeyExpiry, OdooSession, OdooUser, OperationError,
     audit_records::audit_outcome,
-    error::NoneIfFault,
+    error::{NoneIfFault, ReadOnly},
     key_expiry::KeyState,
     model_access::AccessCache,
     refusals::ReadRefusals,
@@ -24,7 +24,7 @@ use crate::{
     audit::{AuditOutcome, ResponseSummary},
     render::{self, Documentation, ModelEntry},
 };
-use gatepost_base::{CredentialName, InstanceName, sync::lock};
+use gatepost_base::sync::lock;
 use gatepost_odoo::{Call, ModelName, OdooError, Operation, Schema, SystemQuery};
 use gatepost_odoo_client::{ApiKey, CallError, ForeignResponse, OdooClient};
 use gatepost_policy::{Forbidden, Permitted};
@@ -81,24 +81,6 @@ struct SchemaRefusal {
     error: Arc<CallError>,
     /// Whether Odoo failed, instead of refusing; when it is asked again then.
     failed_until: Option<Instant>,
-}
-
-/// A write with a key that may only read.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[error(
-    "you may not {} records here: your calls act as the gateway's own Odoo user, which is read-only. Nothing was changed. Retrying will not help; ask the administrator for an Odoo user of your own",
-    .0.as_str()
-)]
-pub struct ReadOnly(pub Operation);
-
-/// A credential that the instance does not have. `Display` is for the log.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("the instance `{instance}` has no credential `{credential}`")]
-pub struct UnknownCredential {
-    /// The instance.
-    pub instance: InstanceName,
-    /// The missing credential.
-    pub credential: CredentialName,
 }
 
 impl OdooAccount {

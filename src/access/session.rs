@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::{
     ActiveKeys, InFlightWrites, Instance, OdooAccount, OdooUser, OperationError, ProgressReporter,
-    error::NoneIfFault, key_expiry::is_rejection,
+    error::{NoneIfFault, is_rejection},
 };
 use crate::{
     audit::RequestAudit,

@@ -5,13 +5,10 @@ use std::{sync::Arc, time::Duration};
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
-use super::{AuditOutcome, ChangedFields, ResponseSummary};
+use super::{AuditOutcome, ChangedFields, ResponseSummary, response_summary::MAX_IDS};
 use gatepost_base::{CredentialName, InstanceName, TraceId};
 use gatepost_identity::Caller;
 use gatepost_odoo::{Call, MethodName, ModelName, Operation, RecordId};
-
-/// The most ids in one record; the total is recorded too.
-pub(super) const MAX_IDS: usize = 100;
 
 /// A call to Odoo, or one that was denied before it was sent. The members are
 /// serialized in this order; those that do not apply are omitted.

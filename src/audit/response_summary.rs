@@ -3,8 +3,10 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::record::MAX_IDS;
 use gatepost_odoo::{Operation, RecordId};
+
+/// The most ids in one record; the total is recorded too.
+pub(super) const MAX_IDS: usize = 100;
 
 /// The summary of a response: its size and, for a read, the ids of the records.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]

@@ -14,7 +14,7 @@ use super::{
     terminal,
 };
 use crate::{
-    config::{ConfigError, Sources, ValidConfig, load},
+    config::{Sources, ValidConfig, load},
     edge::DescriptorLimit,
 };
 use gatepost_base::text::pluralize;
@@ -65,8 +65,8 @@ pub(super) fn run(check: &Check) -> Result<(), CliError> {
         DescriptorLimit::possible(),
         now,
     ))?;
-    print_warnings(&checked.warnings);
-    print_warnings(&startup.warnings);
+    terminal::print_warnings(&checked.warnings);
+    terminal::print_warnings(&startup.warnings);
     for error in &startup.errors {
         terminal::print_stderr(&format!("error: {error}\n"));
     }
@@ -115,13 +115,6 @@ fn verdict(
         count => format!("; {}", pluralize(count, "warning")),
     };
     terminal::print(&format!("{right}{warnings}"))
-}
-
-/// Prints the warnings of a configuration.
-pub(super) fn print_warnings(warnings: &[ConfigError]) {
-    for warning in warnings {
-        terminal::print_stderr(&format!("warning: {warning}\n"));
-    }
 }
 
 /// The configuration in a few lines.

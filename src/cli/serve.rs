@@ -8,8 +8,7 @@ use tokio::time::sleep;
 use tracing::{error, info, warn};
 
 use super::{
-    CliError, check::print_warnings, check_startup::locate_port, client_setup::client_setups,
-    reloader::Reloader,
+    CliError, check_startup::locate_port, client_setup::client_setups, reloader::Reloader, terminal,
 };
 use crate::{
     config::{self, Config, Sources, ValidConfig, load},
@@ -50,7 +49,7 @@ pub(super) fn run(serve: &Serve) -> Result<(), CliError> {
     let checked = load(&sources)?;
     telemetry::logging::start(sources.log_filter().unwrap_or("info"))
         .map_err(|error| CliError::UnusableConfig(error.to_string()))?;
-    print_warnings(&checked.warnings);
+    terminal::print_warnings(&checked.warnings);
     let gateway = build_gateway(&checked)?;
     let descriptors = DescriptorLimit::raise().unwrap_or_else(|error| {
         warn!(%error, "Failed to raise the limit on open files");

@@ -14,11 +14,10 @@ use arc_swap::ArcSwap;
 use clap::Args;
 
 use super::{
-    CliError,
-    check::print_warnings,
-    demo_example,
+    CliError, demo_example,
     names::choose_instance,
     serve::{build_telemetry, close_stores},
+    terminal,
 };
 use crate::{
     config::{Sources, ValidConfig, load},
@@ -104,7 +103,7 @@ impl Server {
             });
         }
         let checked = load(&sources)?;
-        print_warnings(&checked.warnings);
+        terminal::print_warnings(&checked.warnings);
         if checked.config.audit.stdout {
             return Err(CliError::UnusableConfig(
                 "`audit.stdout` would write to standard output, which the client reads; set GATEPOST_AUDIT__STDOUT=false".to_owned(),

@@ -5,6 +5,7 @@ use std::io::{self, ErrorKind, Write as _};
 use jiff::{Timestamp, Unit};
 
 use super::CliError;
+use crate::config::ConfigError;
 
 /// Prints a result to standard output, which may be a pipe.
 ///
@@ -24,6 +25,13 @@ pub(super) fn print(text: &str) -> Result<(), CliError> {
 pub(super) fn print_stderr(text: &str) {
     // A failure cannot be reported anywhere.
     drop(writeln!(io::stderr().lock(), "{text}"));
+}
+
+/// Prints the warnings of a configuration.
+pub(super) fn print_warnings(warnings: &[ConfigError]) {
+    for warning in warnings {
+        print_stderr(&format!("warning: {warning}\n"));
+    }
 }
 
 /// Formats rows as a table with aligned columns.

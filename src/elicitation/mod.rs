@@ -5,8 +5,10 @@
 
 mod channel;
 mod cross_replica;
+mod error;
 mod pending;
 
-pub use channel::{CallStream, Elicitation, ElicitationError};
+pub use channel::{CallStream, Elicitation};
 pub use cross_replica::{is_pending, post_response};
+pub use error::ElicitationError;
 pub use pending::{Delivery, ElicitationOwner, PendingElicitations};

@@ -131,7 +131,10 @@ fn pingora_is_used_only_in_edge() {
 /// The lines of code of a file, without comments, declarations of modules, imports
 /// and tests.
 fn own_lines(text: &str) -> usize {
-    let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or(text);
+    let code = text
+        .split("#[cfg(test)]\nmod tests {")
+        .next()
+        .unwrap_or(text);
     let mut is_import = false;
     let is_own = |line: &&str| {
         let line = line.trim();

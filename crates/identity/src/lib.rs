@@ -39,6 +39,7 @@ mod refreshing;
 mod single_flight;
 mod strict_json;
 mod token_cache;
+mod token_error;
 mod token_lookup;
 mod token_rejected;
 
@@ -69,5 +70,6 @@ pub use provider_error::{ProviderError, ProviderUnavailable};
 pub use provider_http::{EgressPolicy, http_failure};
 pub use provider_settings::{InvalidProvider, ProviderSettings, ProviderTrust, Validation};
 pub use token_cache::CacheTtls;
-pub use token_lookup::{TokenCacheLookup, TokenCacheMiss, TokenError, VerifiedToken};
+pub use token_error::TokenError;
+pub use token_lookup::{TokenCacheLookup, TokenCacheMiss, VerifiedToken};
 pub use token_rejected::TokenRejected;

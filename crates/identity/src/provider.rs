@@ -5,8 +5,8 @@ use std::{fmt, sync::Arc, time::Duration};
 use gatepost_base::ProviderName;
 
 use super::{
-    InvalidProvider, Metadata, Now, ProviderError, ProviderSettings, ProviderUnavailable,
-    TokenError, TokenRejected, Validation,
+    InvalidProvider, Metadata, Now, Principal, ProviderError, ProviderSettings,
+    ProviderUnavailable, TokenError, TokenRejected, Validation,
     bulkhead::{AddressStanding, Bulkhead},
     circuit_breaker::CircuitBreaker,
     claims::ClaimsSource,
@@ -19,7 +19,6 @@ use super::{
     single_flight::SingleFlight,
     strict_json::StrictObject,
     token_cache::{TokenCache, TokenKey},
-    token_lookup::LookupResult,
 };
 
 /// One identity provider, with a cache of its tokens.
@@ -33,6 +32,9 @@ pub struct Provider {
     pub(super) cache: TokenCache,
     pub(super) lookups: SingleFlight<TokenKey, LookupResult>,
 }
+
+/// What a lookup returns to all who wait for it.
+pub(super) type LookupResult = Result<Arc<Principal>, TokenError>;
 
 impl Provider {
     /// A provider with these settings. No request is sent yet, so the gateway

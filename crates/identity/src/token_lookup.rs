@@ -5,8 +5,9 @@ use std::{sync::Arc, time::Duration};
 use tracing::warn;
 
 use super::{
-    AddressStanding, Bearer, Now, Principal, Provider, ProviderError, ProviderUnavailable,
-    TokenRejected, jwt,
+    AddressStanding, Bearer, Now, Principal, Provider, ProviderError, TokenError, TokenRejected,
+    jwt,
+    provider::LookupResult,
     single_flight::InFlight,
     token_cache::{CachedToken, CachedVerdict, TokenKey},
 };
@@ -14,17 +15,6 @@ use super::{
 /// Opaque tokens are at least this long: RFC 6749 section 10.10 wants them
 /// unguessable, and 16 letters of base 64 are 96 bits.
 const MIN_TOKEN_BYTES: usize = 16;
-
-/// Why a token does not authenticate its caller.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum TokenError {
-    /// It is not valid, or not for this gateway.
-    #[error(transparent)]
-    Rejected(#[from] TokenRejected),
-    /// The provider could not be asked.
-    #[error(transparent)]
-    Unavailable(#[from] ProviderUnavailable),
-}
 
 /// What the cache knows of a token.
 #[derive(Debug)]
@@ -54,9 +44,6 @@ pub struct VerifiedToken {
     /// unavailable.
     pub stale: bool,
 }
-
-/// What a lookup returns to all who wait for it.
-pub(super) type LookupResult = Result<Arc<Principal>, TokenError>;
 
 impl TokenCacheMiss {
     /// Whether the token was valid not long ago.

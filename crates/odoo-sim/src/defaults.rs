@@ -4,7 +4,7 @@ use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
 use super::{
-    data::parse_cell,
+    data_cell::parse_cell,
     database::Database,
     session::Session,
     table::{Field, Row, Table, link},

@@ -14,6 +14,7 @@ mod commands;
 mod computed;
 mod constraints;
 mod data;
+mod data_cell;
 mod data_file;
 mod database;
 mod defaults;

@@ -8,11 +8,13 @@ mod family;
 mod guards;
 mod label;
 mod request;
+mod request_outcome;
 mod table;
 #[cfg(test)]
 mod tests;
 
 pub use guards::{ConnectionGuard, InFlight};
 pub(super) use label::OrEmpty;
-pub use request::{HttpOutcome, RequestOutcome};
+pub use request::HttpOutcome;
+pub use request_outcome::RequestOutcome;
 pub use table::Metrics;

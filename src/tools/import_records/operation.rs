@@ -2,7 +2,7 @@
 
 use tokio::sync::OnceCell;
 
-use super::{plan::ImportPlan, preview::dry_run_unsupported};
+use super::plan::ImportPlan;
 use crate::{
     access::{ContextRequest, OdooSession, OperationError, RecordSnapshot},
     elicitation::Elicitation,
@@ -224,4 +224,10 @@ impl ImportOperation {
         let end = "shows what was created or changed";
         writes::search_hint(&self.model, "write_date", end)
     }
+}
+
+pub(super) fn dry_run_unsupported() -> OperationError {
+    OperationError::InvalidArgument(
+        "nothing was imported: rows of this model that are named by `.id` cannot be tested here; name links by id (columns such as `country_id/.id`) and call without `dry_run`, or use update_records".to_owned(),
+    )
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{
-    operation::{ImportOperation, ValidatedImport},
+    operation::{ImportOperation, ValidatedImport, dry_run_unsupported},
     plan::{ImportPlan, expected_counts},
 };
 use crate::{
@@ -86,10 +86,4 @@ impl ImportOperation {
             pluralize(plan.record_count, "record")
         )
     }
-}
-
-pub(super) fn dry_run_unsupported() -> OperationError {
-    OperationError::InvalidArgument(
-        "nothing was imported: rows of this model that are named by `.id` cannot be tested here; name links by id (columns such as `country_id/.id`) and call without `dry_run`, or use update_records".to_owned(),
-    )
 }

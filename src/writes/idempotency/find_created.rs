@@ -3,10 +3,10 @@
 
 use std::collections::BTreeSet;
 
-use jiff::{Timestamp, ToSpan as _};
+use jiff::ToSpan as _;
 use serde_json::{Map, Value};
 
-use super::Baseline;
+use super::{Baseline, odoo_time};
 use crate::{
     access::{OdooSession, OperationError, RecordSnapshot},
     validation::unapplied_values::is_as_written,
@@ -137,11 +137,6 @@ fn comparable_values<'s>(
     pairs
         .filter(|(field, value)| can_be_searched(field, value))
         .collect()
-}
-
-/// A time in Odoo's form, `2026-01-31 13:45:00`.
-pub fn odoo_time(time: Timestamp) -> String {
-    time.strftime("%Y-%m-%d %H:%M:%S").to_string()
 }
 
 /// Whether a search for this value finds a record that was created with it.

@@ -1,6 +1,13 @@
 //! What can be wrong with an import.
 
-use super::table::{MAX_BYTES, MAX_CELL_BYTES, MAX_COLUMNS};
+/// The maximum number of columns.
+pub(super) const MAX_COLUMNS: usize = 100;
+
+/// The maximum size of one cell in bytes: enough for texts, not for files.
+pub(super) const MAX_CELL_BYTES: usize = 64 << 10;
+
+/// The maximum size of all cells in bytes.
+pub(super) const MAX_BYTES: usize = 2 << 20;
 
 /// What is wrong with a table. `Display` is for the language model that sent it.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]

@@ -6,17 +6,9 @@ use super::{
     CellMeaning, Column, InvalidLoad, cell_at,
     column::{parse_ids, record_starts, split_line_columns},
     dry_run::DryRun,
+    invalid::{MAX_BYTES, MAX_CELL_BYTES, MAX_COLUMNS},
 };
 use crate::{FieldKind, FieldName, Schema};
-
-/// The maximum number of columns.
-pub(super) const MAX_COLUMNS: usize = 100;
-
-/// The maximum size of one cell in bytes: enough for texts, not for files.
-pub(super) const MAX_CELL_BYTES: usize = 64 << 10;
-
-/// The maximum size of all cells in bytes.
-pub(super) const MAX_BYTES: usize = 2 << 20;
 
 /// The maximum length of an external id.
 const MAX_EXTERNAL_ID: usize = 200;
