@@ -124,7 +124,7 @@ impl Gateway {
         log.instance = Some(instance.clone());
         cors::check_origin(head, &self.routes, &self.allowed_origins)?;
         let cors_headers = cors::cors_headers(&head.headers);
-        if head.method == Method::OPTIONS && head.headers.contains_key(header::ORIGIN) {
+        if head.method == Method::OPTIONS {
             let response = cors::preflight_response(methods, cors::MCP_HEADERS)
                 .with_static(header::ACCESS_CONTROL_MAX_AGE, "600")
                 .with_headers(&cors_headers);

@@ -97,10 +97,11 @@ fn is_local_request(head: &Head) -> bool {
 /// The header fields that MCP clients may send.
 pub(super) const MCP_HEADERS: &str = "authorization, content-type, accept, mcp-protocol-version, mcp-method, mcp-name, mcp-session-id, last-event-id, traceparent, tracestate";
 
-/// The response to a preflight request of an allowed page (Fetch standard,
-/// "CORS preflight request").
+/// The response to `OPTIONS`: of an allowed page, as a preflight request (Fetch
+/// standard, "CORS preflight request"), and of anyone else (RFC 9110 section 9.3.7).
 pub(super) fn preflight_response(methods: &'static str, headers: &'static str) -> HttpResponse {
     HttpResponse::empty(http::StatusCode::NO_CONTENT)
+        .with_static(header::ALLOW, methods)
         .with_static(header::ACCESS_CONTROL_ALLOW_METHODS, methods)
         .with_static(header::ACCESS_CONTROL_ALLOW_HEADERS, headers)
 }

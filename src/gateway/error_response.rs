@@ -67,11 +67,23 @@ pub enum RequestError {
     #[error("{0}")]
     Unauthenticated(Unauthenticated, Box<str>),
     /// There is no such tool, or none that the caller may know of.
-    #[error("Unknown tool: {0}")]
-    UnknownTool(String),
+    #[error("Unknown tool: {name}{}", hint(*.meant))]
+    UnknownTool {
+        /// Its name, truncated.
+        name: String,
+        /// The tool that may be meant.
+        meant: Option<&'static str>,
+    },
     /// The body is not declared as JSON.
     #[error("send `Content-Type: application/json`")]
     UnsupportedMediaType,
+}
+
+fn hint(meant: Option<&str>) -> String {
+    meant.map_or_else(
+        || "; tools/list has those that you may call".to_owned(),
+        |meant| format!("; did you mean `{meant}`?"),
+    )
 }
 
 /// An error on its way into the log and a response.
@@ -224,7 +236,9 @@ impl RequestError {
                     .text(status, Client, "unauthenticated")
                     .with_challenge(challenge)
             }
-            Self::UnknownTool(_) => failed.json_rpc(S::OK, (-32602, None), Client, "unknown_tool"),
+            Self::UnknownTool { .. } => {
+                failed.json_rpc(S::OK, (-32602, None), Client, "unknown_tool")
+            }
             Self::UnsupportedMediaType => {
                 failed.text(S::UNSUPPORTED_MEDIA_TYPE, Client, "content_type")
             }
@@ -363,7 +377,14 @@ mod tests {
                 wait: Duration::from_secs(7),
             })),
             unauthenticated_error(Unauthenticated::ProviderUnavailable(unavailable)),
-            RequestError::UnknownTool("x".to_owned()),
+            RequestError::UnknownTool {
+                name: "x".to_owned(),
+                meant: None,
+            },
+            RequestError::UnknownTool {
+                name: "search_read".to_owned(),
+                meant: Some("search_records"),
+            },
             RequestError::UnsupportedMediaType,
         ]
     }

@@ -35,7 +35,14 @@ impl Conversation<'_> {
             ProtocolEra::Stateless => request.params.input_response()?,
         };
         let name = request.params.tool_name()?;
-        let unknown = || RequestError::UnknownTool(name.chars().take(80).collect());
+        let unknown = || {
+            let allows = |operation| self.gateway.allows(self.context, operation);
+            let meant = tools::meant_tool(&name, allows);
+            RequestError::UnknownTool {
+                name: name.chars().take(80).collect(),
+                meant,
+            }
+        };
         let tool = tools::find(&name).ok_or_else(unknown)?;
         let call = CallContext::reauthenticate(self, request, tool.operation).await?;
         call.authorize(unknown)?;

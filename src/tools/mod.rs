@@ -21,6 +21,7 @@ mod import_records;
 mod instructions;
 mod list_models;
 mod listing;
+mod meant_tool;
 mod output;
 mod post_message;
 mod read_back;
@@ -33,6 +34,7 @@ mod update_records;
 pub use error::ToolError;
 pub use instructions::instructions;
 pub use listing::list;
+pub use meant_tool::meant_tool;
 pub use output::ToolOutput;
 pub use tool::{Tool, ToolFuture};
 
@@ -86,6 +88,7 @@ mod tests {
             "footer",
             "instructions",
             "listing",
+            "meant_tool",
             "mod",
             "output",
             "read_back",

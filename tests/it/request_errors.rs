@@ -153,6 +153,13 @@ fn bad_requests_have_the_documented_statuses() {
             ],
             "",
         ),
+        ("plain OPTIONS", "OPTIONS", vec![], ""),
+        (
+            "a revision of the future",
+            "POST",
+            vec![JSON, "MCP-Protocol-Version: 2027-01-01"],
+            ping,
+        ),
         ("no content type", "POST", vec![], ping),
         ("text", "POST", vec!["Content-Type: text/plain"], ping),
         (
@@ -261,6 +268,8 @@ fn bad_requests_have_the_documented_statuses() {
     a page on this machine: 200
     a foreign host: 421
     a preflight: 204
+    plain OPTIONS: 204
+    a revision of the future: 400 -32022
     no content type: 415
     text: 415
     wants a picture: 406
@@ -371,6 +380,24 @@ fn api_key_authenticates_until_revoked() {
 }
 
 #[test]
+fn unknown_tool_is_answered_with_the_one_that_is_meant() {
+    let open = TestGateway::anonymous();
+    let message = |name: &str| {
+        let answer = open.post(&tool_call(name, &json!({}))).json();
+        answer["error"]["message"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(
+        message("search_read"),
+        "Unknown tool: search_read; did you mean `search_records`?"
+    );
+    // The anonymous role may not write, so no tool that writes exists for it.
+    assert_eq!(
+        message("unlink").replace("unlink", "delete_records"),
+        message("delete_records")
+    );
+}
+
+#[test]
 fn hidden_tool_is_indistinguishable_from_unknown_tool() {
     let nothing = [
         ("GATEPOST_SERVER__ANONYMOUS_ROLE", "reader"),
@@ -386,7 +413,10 @@ fn hidden_tool_is_indistinguishable_from_unknown_tool() {
             answer.status,
             answer.json()["error"]["message"].as_str().unwrap()
         ),
-        (200, "Unknown tool: count_records")
+        (
+            200,
+            "Unknown tool: count_records; tools/list has those that you may call"
+        )
     );
     let open = TestGateway::anonymous();
     let answer = open.post(&tool_call("no_such_tool", &json!({})));
@@ -395,7 +425,10 @@ fn hidden_tool_is_indistinguishable_from_unknown_tool() {
             answer.status,
             answer.json()["error"]["message"].as_str().unwrap()
         ),
-        (200, "Unknown tool: no_such_tool")
+        (
+            200,
+            "Unknown tool: no_such_tool; tools/list has those that you may call"
+        )
     );
     assert_eq!(answer.json()["error"]["code"], -32602);
 }

@@ -12,8 +12,9 @@ use super::{
 /// The revision of a request without one in `_meta`.
 ///
 /// # Errors
-/// [`ProtocolError::MissingMeta`] if the header names a stateless revision,
-/// [`ProtocolError::UnsupportedVersion`] if it names an unknown one.
+/// [`ProtocolError::MissingMeta`] if the header names the stateless revision,
+/// [`ProtocolError::UnsupportedVersion`] if it names an unknown one, also a later one:
+/// what a request of that needs is not known here.
 pub(super) fn resolve_revision(
     method: &str,
     transport: &Transport,
@@ -23,11 +24,10 @@ pub(super) fn resolve_revision(
             Some(revision) if revision.era() == ProtocolEra::Handshake => Ok(revision),
             // `initialize` names its revision in the body, so the header does not matter.
             _ if method == "initialize" => Ok(Revision::NEWEST_HANDSHAKE),
-            // Later, unknown revisions would also need `_meta`.
-            _ if Revision::looks_stateless(text) => Err(ProtocolError::MissingMeta(
+            Some(_) => Err(ProtocolError::MissingMeta(
                 "`io.modelcontextprotocol/protocolVersion` and `io.modelcontextprotocol/clientCapabilities`",
             )),
-            _ => Err(unsupported(text)),
+            None => Err(unsupported(text)),
         },
         None if method == "initialize" => Ok(Revision::NEWEST_HANDSHAKE),
         None => Ok(match transport {

@@ -13,8 +13,8 @@ const DISCOVER_TTL_MS: u32 = 300_000;
 /// Metadata" and "Server Validation").
 ///
 /// # Errors
-/// [`ProtocolError::MissingMeta`], [`ProtocolError::HeaderMismatch`],
-/// [`ProtocolError::UnsupportedVersion`], in that order.
+/// [`ProtocolError::HeaderMismatch`], [`ProtocolError::UnsupportedVersion`],
+/// [`ProtocolError::MissingMeta`], in that order for the version.
 pub(super) fn resolve_revision(
     claim: &RawValue,
     request: &Params<'_>,
@@ -24,12 +24,6 @@ pub(super) fn resolve_revision(
     let claim = json_string(claim).ok_or(ProtocolError::MissingMeta(
         "a string in `io.modelcontextprotocol/protocolVersion`",
     ))?;
-    let capabilities = request.meta()?.capabilities.map(RawValue::get);
-    if !capabilities.is_some_and(|capabilities| capabilities.starts_with('{')) {
-        return Err(ProtocolError::MissingMeta(
-            "an object in `io.modelcontextprotocol/clientCapabilities`",
-        ));
-    }
     if let Transport::Http(headers) = transport {
         let version = headers.version_like(&claim);
         check_header("MCP-Protocol-Version", version, &claim)?;
@@ -40,6 +34,13 @@ pub(super) fn resolve_revision(
             requested: claim.chars().take(40).collect(),
             supported: &Revision::STATELESS,
         })?;
+    // After the revision, because another may need other metadata.
+    let capabilities = request.meta()?.capabilities.map(RawValue::get);
+    if !capabilities.is_some_and(|capabilities| capabilities.starts_with('{')) {
+        return Err(ProtocolError::MissingMeta(
+            "an object in `io.modelcontextprotocol/clientCapabilities`",
+        ));
+    }
     if let Transport::Http(headers) = transport {
         check_header("Mcp-Method", headers.method.as_deref(), method)?;
         // The methods with a name, even those that are not served.

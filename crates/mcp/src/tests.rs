@@ -107,7 +107,7 @@ fn body_decides_the_era_and_headers_must_match() {
             &handshake_request("tools/list"),
             &http(Some("2027-01-01"), None, None)
         ),
-        "-32602"
+        "-32022"
     );
     assert_eq!(
         classify(

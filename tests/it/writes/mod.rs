@@ -173,7 +173,10 @@ fn write_tools_are_unavailable_unless_instance_and_role_allow_writes() {
                 &json!({"model": "crm.lead", "ids": [1], "values": {}}),
             );
             let answer = stage.post(&call).json();
-            assert_eq!(answer["error"]["message"], format!("Unknown tool: {tool}"));
+            assert_eq!(
+                answer["error"]["message"],
+                format!("Unknown tool: {tool}; tools/list has those that you may call")
+            );
             assert_unchanged(&stage, &before, tool);
         }
     }
