@@ -15,6 +15,8 @@ gatepost_base::words! {
         Refused = "refused",
         /// A call with the same key had made it before.
         Repeated = "repeated",
+        /// Nothing was sent, because the records had the values already.
+        Unchanged = "unchanged",
         /// It was sent, and it is not known whether it was made.
         Unknown = "unknown",
     }

@@ -135,6 +135,7 @@ pub(super) async fn execute_write(
         WriteOutcome::NeedsApproval(question) => ToolOutput::InputRequired(question),
         WriteOutcome::Applied(text) => ToolOutput::Change(ChangeOutcome::Applied, text),
         WriteOutcome::Previewed(text) => ToolOutput::Change(ChangeOutcome::Previewed, text),
+        WriteOutcome::Unchanged(text) => ToolOutput::Change(ChangeOutcome::Unchanged, text),
         WriteOutcome::Repeated(text) => ToolOutput::Change(ChangeOutcome::Repeated, text),
     })
 }

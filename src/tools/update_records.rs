@@ -89,7 +89,11 @@ impl WriteOperation for Arguments {
         let records = pluralize(count, "record");
         let language = answer_text::language_suffix(&context);
         let mut preview = format!("Update {records} of {}{language}:\n", self.model);
-        preview.push_str(&show.updates(&self.ids, &before, &values));
+        let updates = show.updates(&self.ids, &before, &values);
+        preview.push_str(&updates);
+        let unchanged = show
+            .changes_nothing(&self.ids, &before, &values)
+            .then_some(updates);
         let undo = fields.iter().any(|name| {
             let field = schema.field(name.as_str());
             let value = values.get(name.as_str());
@@ -108,6 +112,7 @@ impl WriteOperation for Arguments {
         Ok(WritePlan {
             calls: vec![Call::write(self.model.clone(), &self.ids, values).in_context(context)],
             preview,
+            unchanged,
             notes,
             before,
             names,

@@ -17,6 +17,9 @@ pub enum WriteOutcome {
     NeedsApproval(ElicitRequest),
     /// Nothing was changed yet; the preview is for the model.
     Previewed(String),
+    /// Nothing was sent, because the records have the values already. The text is for
+    /// the model.
+    Unchanged(String),
     /// An earlier call with the same key made the change. The text is for the model.
     Repeated(String),
 }

@@ -13,6 +13,8 @@ pub struct WritePlan {
     pub calls: Vec<Call>,
     /// What they would do, for the model and for the person behind it.
     pub preview: String,
+    /// The records as they are, if each is known to have the values already.
+    pub unchanged: Option<String>,
     /// How the values were understood. Part of the preview; repeated in the
     /// response if no model has read the preview.
     pub notes: Vec<String>,

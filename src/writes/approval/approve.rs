@@ -29,7 +29,7 @@ const USE_MARGIN: Duration = Duration::from_mins(5);
 /// The decision on a plan.
 #[derive(Debug)]
 pub(crate) enum Approved {
-    /// It is previewed first.
+    /// It is previewed first, or changes nothing.
     NeedsApproval(WriteOutcome),
     /// It may be sent with this approval.
     Granted(Box<WritePlan>, Vec<AuthorizedWrite>, Approval),
@@ -90,6 +90,14 @@ pub(crate) async fn approve(
         if !mode.requires_preview() {
             return granted(plan, Approval::default());
         }
+        if let Some(records) = &plan.unchanged
+            && !presents_approval(access, request)
+        {
+            let text = format!(
+                "Nothing was changed, because the records have these values already:\n{records}"
+            );
+            return Ok(Approved::NeedsApproval(WriteOutcome::Unchanged(text)));
+        }
         let content = content_digest(&plan);
         if accepted == Some(content) {
             return granted(plan, Approval::default());
@@ -132,6 +140,12 @@ pub(crate) async fn approve(
     Err(OperationError::NotApproved(
         "the records changed each time while the user was asked. Nothing was changed; try again later".to_owned(),
     ))
+}
+
+/// Whether the call is the second of two: what became of the first matters then.
+fn presents_approval(access: &OdooSession<'_>, request: &RequestFingerprint) -> bool {
+    request.confirm_token.is_some()
+        || matches!(access.elicitation, Elicitation::InputRequired(Some(_)))
 }
 
 /// The approval that a call presented, which may have been used before; or what the

@@ -98,6 +98,34 @@ impl PreviewRenderer<'_> {
         with_others(ids, before, update)
     }
 
+    /// Whether each record has each of the values already, as [`Self::updates`] shows it.
+    pub fn changes_nothing(
+        &self,
+        ids: &[RecordId],
+        before: &RecordSnapshot,
+        values: &Map<String, Value>,
+    ) -> bool {
+        ids.iter().all(|id| {
+            let row = before.row(*id);
+            values.iter().all(|(name, new)| {
+                let field = self.schema.field(name);
+                self.x2many_field(name, new).is_none()
+                    && row
+                        .and_then(|row| row.get(name))
+                        .is_some_and(|old| self.is_same(field, old, new))
+            })
+        })
+    }
+
+    /// Whether a value is known to be the one that would be written. Two files may have
+    /// the same size, two texts the same beginning.
+    fn is_same(&self, field: Option<&Field>, old: &Value, new: &Value) -> bool {
+        let is_file = field.is_some_and(|field| field.kind.is_binary());
+        let shown = self.value(field, old);
+        let is_partial = is_file || shown.contains(TRUNCATION_MARK);
+        old == new || (!is_partial && shown == self.new_value(field, new))
+    }
+
     /// One field with its old and new value.
     pub(crate) fn field_change(&self, name: &str, old: Option<&Value>, new: &Value) -> String {
         let field = self.schema.field(name);
@@ -116,9 +144,7 @@ impl PreviewRenderer<'_> {
             return format!("{name}: {old_text} -> {new_text}");
         };
         let old_text = self.value(field, old);
-        // Two files may have the same size, two texts the same beginning.
-        let is_partial = is_file || old_text.contains(TRUNCATION_MARK);
-        if old == new || (old_text == new_text && !is_partial) {
+        if self.is_same(field, old, new) {
             format!("{name}: {old_text} (as it is)")
         } else if old_text == new_text {
             format!("{name}: {old_text} -> another value that begins alike")

@@ -41,6 +41,13 @@ async function second(mode, answer) {
   return client;
 }
 
+// Each change writes something new: what writes nothing needs no approval.
+let revenue = 1000;
+const change = () => {
+  const parsed = JSON.parse(args);
+  return { ...parsed, values: { ...parsed.values, expected_revenue: ++revenue } };
+};
+
 for (const [name, connect] of Object.entries(ways)) {
   const asked = [];
   let says;
@@ -48,11 +55,11 @@ for (const [name, connect] of Object.entries(ways)) {
     asked.push(request.params.message);
     return says;
   });
-  const call = async () => (await client.callTool({ name: tool, arguments: JSON.parse(args) })).content[0].text;
+  const call = async () => (await client.callTool({ name: tool, arguments: change() })).content[0].text;
   says = { action: "accept", content: { approve: true } };
   const accepted = await call();
   assert.equal(asked.length, 1, `${name}: ${accepted}`);
-  assert.match(asked[0], / -> |\(as it is\)/);
+  assert.match(asked[0], / -> /);
   assert.match(accepted, /^Updated 1 record/);
   says = { action: "decline" };
   const declined = await call();
@@ -65,10 +72,12 @@ for (const [name, connect] of Object.entries(ways)) {
 // A client without elicitation: its model is shown a preview, and confirms it.
 const client = new Client(info);
 await client.connect(new StreamableHTTPClientTransport(new URL(url)));
-const call = async (more) => (await client.callTool({ name: tool, arguments: { ...JSON.parse(args), ...more } })).content[0].text;
+const once = change();
+const call = async (more) => (await client.callTool({ name: tool, arguments: { ...once, ...more } })).content[0].text;
 const preview = await call({});
 const [, confirm] = preview.match(/`confirm`: "([^"]+)"/) ?? assert.fail(preview);
 assert.match(await call({ confirm }), /^Updated 1 record/);
 assert.match(await call({ confirm }), /used before/);
+assert.match(await call({}), /^Nothing was changed, because the records have these values already/);
 console.log(`ts 1.x without elicitation: ${JSON.stringify(preview.split("\n").slice(0, 3))}`);
 await client.close();

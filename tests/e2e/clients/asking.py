@@ -8,7 +8,16 @@ from mcp import Client
 from mcp.types import ElicitResult
 
 
+def changes(arguments: dict):
+    """Each writes something new: what writes nothing needs no approval."""
+    revenue = 2000
+    while True:
+        revenue += 1
+        yield {**arguments, "values": {**arguments["values"], "expected_revenue": revenue}}
+
+
 async def main(url: str, tool: str, arguments: dict) -> None:
+    change = changes(arguments)
     for mode in ("auto", "legacy"):
         asked: list[str] = []
         says = ElicitResult(action="accept", content={"approve": True})
@@ -18,10 +27,10 @@ async def main(url: str, tool: str, arguments: dict) -> None:
             return says
 
         async with Client(url, mode=mode, elicitation_callback=answer) as client:
-            accepted = (await client.call_tool(tool, arguments)).content[0].text
+            accepted = (await client.call_tool(tool, next(change))).content[0].text
             assert len(asked) == 1, accepted
             says = ElicitResult(action="decline")
-            declined = (await client.call_tool(tool, arguments)).content[0].text
+            declined = (await client.call_tool(tool, next(change))).content[0].text
             assert len(asked) == 2, declined
             print(f"python ({mode}, {client.protocol_version}): {[asked[0], accepted, declined]}", flush=True)
 

@@ -73,6 +73,35 @@ fn confirmation_is_valid_once_for_the_call_that_was_previewed() {
 }
 
 #[test]
+fn change_that_writes_nothing_new_needs_no_confirmation() {
+    let stage = confirming();
+    let lead = |values: Value| json!({"model": "crm.lead", "ids": [1], "values": values});
+    let update = lead(json!({"expected_revenue": 5, "user_id": null}));
+    let first = answered(&stage, "update_records", &update);
+    let first = with_confirm(&update, &confirm_id(&first));
+    answered(&stage, "update_records", &first);
+    let before = stage.fake_odoo.snapshot();
+    let text = answered(&stage, "update_records", &update);
+    insta::assert_snapshot!(text, @r"
+    Nothing was changed, because the records have these values already:
+    [1] Office furniture for Deco Addict: expected_revenue: 5 (as it is); user_id: (empty) (as it is)
+    ");
+    // What became of an approval is said as before.
+    refused_as(&stage, "update_records", &first, "unapproved");
+    assert_unchanged(&stage, &before, "the same values");
+    for other in [
+        lead(json!({"expected_revenue": 5.004, "user_id": null})),
+        lead(json!({"expected_revenue": 5, "name": "x"})),
+        json!({"model": "crm.lead", "ids": [1, 2], "values": {"expected_revenue": 5}}),
+        // Commands may do more than can be seen.
+        json!({"model": "res.partner", "ids": [14], "values": {"category_id": [[5]]}}),
+    ] {
+        let text = answered(&stage, "update_records", &other);
+        assert!(text.contains("Nothing is changed yet"), "{other}: {text}");
+    }
+}
+
+#[test]
 fn preview_names_the_language_of_written_texts() {
     let stage = confirming();
     let update = json!({"model": "crm.lead", "ids": [1], "values": {"name": "Chaises"}, "context": {"lang": "en_US"}});
