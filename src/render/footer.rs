@@ -1,6 +1,6 @@
 //! The line below a result that says which records it covers.
 
-use gatepost_base::text::one_line;
+use gatepost_base::text::{append, one_line};
 use gatepost_odoo::ModelName;
 
 /// Companies that are named.
@@ -13,13 +13,11 @@ pub struct Footer<'a> {
     pub companies: &'a [Box<str>],
     /// Whether archived records are included.
     pub archived: bool,
-    /// The address of Odoo's web client.
-    pub web_url: &'a str,
-    /// The model.
-    pub model: &'a ModelName,
+    /// The address of Odoo's web client and the model, if the result has records.
+    pub records: Option<(&'a str, &'a ModelName)>,
 }
 
-/// Renders one line that says what a result covers and how to open a record.
+/// Renders one line that says what a result covers and how to open a record, if it has any.
 pub fn footer(covered: &Footer<'_>) -> String {
     let companies: Vec<String> = covered
         .companies
@@ -38,16 +36,21 @@ pub fn footer(covered: &Footer<'_>) -> String {
     } else {
         "excluded"
     };
-    // Odoo 19, web/static/src/core/browser/router.js: a model without a dot has the prefix `m-`.
-    let prefix = if covered.model.as_str().contains('.') {
-        ""
-    } else {
-        "m-"
-    };
-    format!(
-        "(companies: {companies}; archived records: {archived}; times: UTC; open one at {}/odoo/{prefix}{}/<id>)",
-        covered.web_url, covered.model
-    )
+    let mut text = format!("(companies: {companies}; archived records: {archived}");
+    if let Some((web_url, model)) = covered.records {
+        // Odoo 19, web/static/src/core/browser/router.js: a model without a dot has the prefix `m-`.
+        let prefix = if model.as_str().contains('.') {
+            ""
+        } else {
+            "m-"
+        };
+        append(
+            &mut text,
+            format_args!("; times: UTC; open one at {web_url}/odoo/{prefix}{model}/<id>"),
+        );
+    }
+    text.push(')');
+    text
 }
 
 #[cfg(test)]
@@ -62,9 +65,14 @@ mod tests {
         let covered = Footer {
             companies: &companies,
             archived: false,
-            web_url: "https://odoo.test",
-            model: &model,
+            records: Some(("https://odoo.test", &model)),
         };
         insta::assert_snapshot!(footer(&covered), @"(companies: My Co [1]; archived records: excluded; times: UTC; open one at https://odoo.test/odoo/res.partner/<id>)");
+        let covered = Footer {
+            records: None,
+            archived: true,
+            ..covered
+        };
+        insta::assert_snapshot!(footer(&covered), @"(companies: My Co [1]; archived records: included)");
     }
 }

@@ -40,14 +40,73 @@ pub fn parse_models(answer: &[u8]) -> Result<Vec<ModelEntry>, serde_json::Error>
         .collect())
 }
 
+/// What people call the records of a model of Odoo's own, where its name and its label
+/// are other words.
+const PEOPLES_WORDS: [(&str, &str); 34] = [
+    (
+        "account.account",
+        "chart of accounts, general ledger account",
+    ),
+    ("account.analytic.account", "cost center"),
+    ("account.analytic.line", "timesheet"),
+    ("account.bank.statement.line", "bank transaction"),
+    (
+        "account.move",
+        "invoice, bill, vendor bill, credit note, refund",
+    ),
+    (
+        "account.move.line",
+        "invoice line, bill line, receivable, payable",
+    ),
+    ("calendar.event", "meeting, appointment"),
+    ("crm.lead", "opportunity, pipeline, prospect"),
+    ("crm.stage", "pipeline stage"),
+    ("helpdesk.ticket", "support ticket, case"),
+    ("hr.attendance", "check in, working time"),
+    ("hr.employee", "staff, worker"),
+    ("hr.leave", "time off, holiday, vacation, absence"),
+    ("ir.attachment", "document, file"),
+    ("mail.activity", "to-do, reminder, follow-up"),
+    ("mail.message", "comment, note, chatter, email"),
+    ("maintenance.request", "repair"),
+    ("mrp.bom", "recipe"),
+    ("mrp.production", "manufacturing order, work order"),
+    ("product.category", "product group"),
+    ("product.pricelist", "price list"),
+    ("product.product", "article, item, sku, service"),
+    ("product.template", "article, item, service"),
+    ("project.task", "ticket, to-do, issue"),
+    (
+        "purchase.order",
+        "rfq, request for quotation, supplier order",
+    ),
+    ("res.country.state", "province, region"),
+    (
+        "res.partner",
+        "customer, client, vendor, supplier, company, address, person",
+    ),
+    ("res.partner.category", "contact tag"),
+    ("res.users", "salesperson, colleague, login"),
+    ("sale.order", "quotation, quote, order"),
+    ("sale.order.line", "quotation line, order line"),
+    ("stock.lot", "serial number, batch"),
+    (
+        "stock.picking",
+        "delivery, shipment, receipt, warehouse transfer",
+    ),
+    ("stock.quant", "inventory, stock level, quantity on hand"),
+];
+
 /// Lists models, one per line: those that match the query, best first, or all by
 /// name.
 pub fn models(entries: &[&ModelEntry], query: Option<&str>, budget_bytes: usize) -> Rendered {
+    // In the singular, which is a part of the plural.
+    let singular = |word: &str| word.strip_suffix('s').unwrap_or(word).to_owned();
     let words: Vec<String> = query
         .unwrap_or_default()
         .to_lowercase()
         .split_whitespace()
-        .map(str::to_owned)
+        .map(singular)
         .collect();
     let mut ranked: Vec<(u8, &ModelEntry)> = entries
         .iter()
@@ -55,9 +114,13 @@ pub fn models(entries: &[&ModelEntry], query: Option<&str>, budget_bytes: usize)
         .collect();
     ranked.sort_by(|(a, one), (b, other)| a.cmp(b).then_with(|| one.model.cmp(&other.model)));
     let mut text = String::from("model | label\n");
-    let lines = ranked
-        .iter()
-        .map(|(_, entry)| format!("{} | {}\n", entry.model, one_line(&entry.label, 80)));
+    let lines = ranked.iter().map(|(_, entry)| {
+        let label = one_line(&entry.label, 80);
+        match peoples_words(entry).filter(|_| !words.is_empty()) {
+            Some(others) => format!("{} | {label} ({others})\n", entry.model),
+            None => format!("{} | {label}\n", entry.model),
+        }
+    });
     let shown = append_lines(&mut text, lines, budget_bytes.saturating_sub(106));
     if shown == 0 {
         text.clear();
@@ -71,25 +134,37 @@ pub fn models(entries: &[&ModelEntry], query: Option<&str>, budget_bytes: usize)
     Rendered { text, shown }
 }
 
-/// Returns how well a model matches (less is better) if all words are in its name
-/// or label: exactly, then at the beginning, then anywhere.
+fn peoples_words(entry: &ModelEntry) -> Option<&'static str> {
+    let mut known = PEOPLES_WORDS.iter();
+    let found = known.find(|(model, _)| *model == entry.model.as_str());
+    found.map(|(_, words)| *words)
+}
+
+/// Returns how well a model matches (less is better) if all words are in its name, its
+/// label or what people call it: exactly, then at the beginning, then anywhere.
 fn rank(entry: &ModelEntry, words: &[String]) -> Option<u8> {
     let name = entry.model.as_str();
     let label = entry.label.to_lowercase();
-    if !words
-        .iter()
-        .all(|word| name.contains(word.as_str()) || label.contains(word.as_str()))
-    {
+    let others = peoples_words(entry).unwrap_or_default();
+    let is_in = |word: &String| {
+        [name, &*label, others]
+            .iter()
+            .any(|text| text.contains(&**word))
+    };
+    if !words.iter().all(is_in) {
         return None;
     }
     let whole = words.join(" ");
-    Some(if name == whole || label == whole {
-        0
-    } else if name.starts_with(&whole) || label.starts_with(&whole) {
-        1
-    } else {
-        2
-    })
+    let is_whole = |text: &str| text.strip_suffix('s').unwrap_or(text) == whole;
+    Some(
+        if is_whole(name) || is_whole(&label) || others.split(", ").any(is_whole) {
+            0
+        } else if name.starts_with(&whole) || label.starts_with(&whole) {
+            1
+        } else {
+            2
+        },
+    )
 }
 
 #[cfg(test)]
@@ -107,9 +182,14 @@ mod tests {
         let all: Vec<_> = entries.iter().collect();
         insta::assert_snapshot!(models(&all, Some("Order sale"), 999).text, @r"
         model | label
-        sale.order | Sales Order
-        sale.order.line | Sales Order Line
+        sale.order | Sales Order (quotation, quote, order)
+        sale.order.line | Sales Order Line (quotation line, order line)
         ");
+        insta::assert_snapshot!(models(&all, Some("Invoices"), 999).text, @r"
+        model | label
+        account.move | Journal Entry (invoice, bill, vendor bill, credit note, refund)
+        ");
+        assert_eq!(models(&all, Some("credit notes"), 999).shown, 1);
         assert_eq!(models(&all, None, 999).shown, 3);
         assert_eq!(models(&all, Some("zebra"), 999).shown, 0);
         assert!(models(&all, None, 170).text.contains("more models"));

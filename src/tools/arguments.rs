@@ -85,7 +85,10 @@ fn unknown_argument(path: &str, reason: &str) -> Option<String> {
         .filter(|name| !name.is_empty())
         .collect();
     let meant = client_arguments::meant_arguments(unknown, &taken);
-    let hint = if meant.is_empty() {
+    let hint = if client_arguments::is_grouping(unknown) && taken.contains(&"domain") {
+        "no tool groups records, but count_records with a domain for each group counts them; "
+            .to_owned()
+    } else if meant.is_empty() {
         String::new()
     } else {
         format!("did you mean `{}`? ", meant.join("` or `"))

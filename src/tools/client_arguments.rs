@@ -363,6 +363,19 @@ const SYNONYMS: [(&str, &str); 23] = [
     ),
 ];
 
+/// Whether an argument asks for groups of records, in Odoo's words.
+pub(super) fn is_grouping(unknown: &str) -> bool {
+    let names = [
+        "aggregate",
+        "aggregates",
+        "group",
+        "group_by",
+        "groupby",
+        "having",
+    ];
+    names.contains(&unknown)
+}
+
 /// The arguments among `taken` that a model may have meant by an unknown one.
 pub(super) fn meant_arguments<'t>(unknown: &str, taken: &[&'t str]) -> Vec<&'t str> {
     let unknown = unknown.to_ascii_lowercase();

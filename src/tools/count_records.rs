@@ -60,7 +60,7 @@ impl ReadTool for Arguments {
             1 => format!("1 record of `{model}` matches."),
             _ => format!("{number} records of `{model}` match."),
         };
-        footer::append_footer(&mut text, access, &model, &companies, archived);
+        footer::append_coverage(&mut text, &companies, archived);
         Ok(text)
     }
 }

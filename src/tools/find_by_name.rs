@@ -75,7 +75,10 @@ impl ReadTool for Arguments {
             text = format!(
                 "No record of `{model}` has this in its name; try a shorter part, or search_records."
             );
-        } else if more {
+            footer::append_coverage(&mut text, &companies, false);
+            return Ok(text);
+        }
+        if more {
             footer::append_line(
                 &mut text,
                 "there are more; give more of the name, or use search_records",

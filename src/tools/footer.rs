@@ -17,8 +17,17 @@ pub(super) fn append_footer(
     let coverage = Footer {
         companies,
         archived,
-        web_url: access.instance.web_url(),
-        model,
+        records: Some((access.instance.web_url(), model)),
+    };
+    append_line(text, &render::footer(&coverage));
+}
+
+/// Appends the line that says what a result without records covers.
+pub(super) fn append_coverage(text: &mut String, companies: &[Box<str>], archived: bool) {
+    let coverage = Footer {
+        companies,
+        archived,
+        records: None,
     };
     append_line(text, &render::footer(&coverage));
 }

@@ -15,7 +15,7 @@ pub(super) const TOOL: Tool = Tool {
     name: "list_models",
     title: "List models",
     description: "List the Odoo models you can read, with their labels. \
-                  With a query, only those whose name or label contains it, such as `invoice` or `sale`.",
+                  With a query, only those named or called so, such as `invoice` or `sale`.",
     operation: Operation::Read,
     destructive: false,
     returns_records: false,
@@ -27,7 +27,7 @@ pub(super) const TOOL: Tool = Tool {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Arguments {
-    /// A word in the name or label, such as `invoice`.
+    /// A word for its records, such as `invoice`.
     query: Option<String>,
 }
 
@@ -56,7 +56,7 @@ impl ReadTool for Arguments {
         }
         Ok(query.map_or_else(
             || "There is no model that you can read; ask the administrator for a role.".to_owned(),
-            |_| format!("None of the {} models that you can read has this in its name or label; try another word, or omit the query to list all.", readable.len()),
+            |_| format!("None of the {} models that you can read has this in its name or label, or is called so; try another word, or omit the query to list all.", readable.len()),
         ))
     }
 }

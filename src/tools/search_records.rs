@@ -153,7 +153,11 @@ impl ReadTool for Arguments {
             }
         }
         footer::append_unreadable_fields(&mut text, &reading.unreadable_fields);
-        footer::append_footer(&mut text, access, &model, &companies, archived);
+        if found == 0 {
+            footer::append_coverage(&mut text, &companies, archived);
+        } else {
+            footer::append_footer(&mut text, access, &model, &companies, archived);
+        }
         Ok(text)
     }
 }

@@ -163,6 +163,14 @@ fn invalid_reads_are_answered_with_a_hint() {
         ),
         (
             "search_records",
+            json!({"model": "sale.order", "group_by": "state"}),
+        ),
+        (
+            "search_records",
+            json!({"model": "sale.order", "domain": [["name", "=", "zzzz"]]}),
+        ),
+        (
+            "search_records",
             json!({"model": "sale.order", "order": "total desc"}),
         ),
         (
@@ -216,6 +224,7 @@ fn invalid_reads_are_answered_with_a_hint() {
             json!({"model": "res.partner", "name": "zzzz"}),
         ),
         ("list_models", json!({"query": "zzzz"})),
+        ("list_models", json!({"query": "invoices"})),
     ] {
         let (text, _) = stage.call(tool, &arguments);
         assert!(
@@ -228,6 +237,32 @@ fn invalid_reads_are_answered_with_a_hint() {
         ));
     }
     insta::assert_snapshot!(output.join("\n"));
+}
+
+#[test]
+fn result_without_records_does_not_say_how_to_open_one() {
+    let stage = TestGateway::anonymous();
+    let none = json!({"model": "sale.order", "domain": [["name", "=", "zzzz"]]});
+    let some = json!({"model": "sale.order", "limit": 1});
+    let by_name = json!({"model": "sale.order", "name": "zzzz"});
+    for (tool, arguments, opens) in [
+        ("search_records", &none, false),
+        ("count_records", &some, false),
+        ("find_by_name", &by_name, false),
+        ("search_records", &some, true),
+    ] {
+        let mut arguments = arguments.clone();
+        if tool == "count_records" {
+            arguments.as_object_mut().unwrap().remove("limit");
+        }
+        let (text, failed) = stage.call(tool, &arguments);
+        assert!(!failed && text.contains("(companies: "), "{text}");
+        assert_eq!(
+            text.contains("open one at"),
+            opens,
+            "{tool} {arguments}: {text}"
+        );
+    }
 }
 
 #[test]

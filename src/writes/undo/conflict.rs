@@ -123,8 +123,7 @@ pub(super) fn report_text(
     text.push_str(&render::footer(&Footer {
         companies,
         archived: true,
-        web_url: access.instance.web_url(),
-        model: &entry.model,
+        records: Some((access.instance.web_url(), &entry.model)),
     }));
     text
 }
