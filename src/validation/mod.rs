@@ -4,6 +4,7 @@
 //! It does not decide what is allowed; `gatepost_policy` does.
 
 pub(crate) mod companies;
+mod date_operand;
 mod import_columns;
 mod operand;
 mod query;

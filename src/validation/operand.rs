@@ -1,8 +1,11 @@
 //! Coerces the operands of a domain to the fields that they are compared with.
 
-use serde_json::Value;
+use serde_json::{Number, Value};
 
-use super::values::option_list;
+use super::{
+    date_operand::{self, VALID_DATE, VALID_DATETIME},
+    values::option_list,
+};
 use crate::access::OperationError;
 use gatepost_odoo::{Field, FieldKind, FieldPath, OperandKind, Operator};
 
@@ -29,67 +32,38 @@ pub(crate) fn coerce_operand(
 }
 
 /// One value in the form that the field takes. Some clients can only send text, so
-/// numbers and booleans may be written as text.
+/// numbers and booleans may be written as text. `false` stands for an empty field.
 fn coerce_value(field: &Field, path: &FieldPath, value: Value) -> Result<Value, OperationError> {
-    let Value::String(text) = &value else {
-        return match (field.kind, &value) {
-            (FieldKind::Boolean, Value::Number(number))
-                if matches!(number.as_u64(), Some(0 | 1)) =>
-            {
-                Ok(Value::Bool(number.as_u64() == Some(1)))
-            }
-            (FieldKind::Boolean, Value::Number(_)) => {
-                Err(incompatible_value(path, field, "`true` or `false`", &value))
-            }
-            (FieldKind::Date | FieldKind::Datetime, Value::Number(_)) => Err(incompatible_value(
-                path,
-                field,
-                "a day such as `\"2026-01-31\"`",
-                &value,
-            )),
-            _ => Ok(value),
-        };
-    };
-    match field.kind {
-        FieldKind::Boolean => match text.to_ascii_lowercase().as_str() {
-            "true" | "1" => Ok(Value::Bool(true)),
-            "false" | "0" | "" => Ok(Value::Bool(false)),
-            _ => Err(incompatible_value(path, field, "`true` or `false`", &value)),
-        },
-        FieldKind::Integer | FieldKind::Many2oneReference => text
-            .trim()
-            .parse::<i64>()
-            .ok()
-            .map(Value::from)
-            .ok_or_else(|| incompatible_value(path, field, "a whole number", &value)),
-        FieldKind::Float | FieldKind::Monetary => text
-            .trim()
-            .parse::<f64>()
-            .ok()
-            .and_then(serde_json::Number::from_f64)
-            .map(Value::Number)
-            .ok_or_else(|| incompatible_value(path, field, "a number", &value)),
-        // Odoo looks up names; digits alone are an id.
-        FieldKind::Many2one | FieldKind::Many2many | FieldKind::One2many => Ok(text
-            .trim()
-            .parse::<u32>()
-            .map_or_else(|_name| value.clone(), Value::from)),
-        FieldKind::Selection if !field.selection.is_empty() && !text.is_empty() => {
-            if field.selection.iter().any(|choice| *choice.key == **text) {
-                return Ok(value);
-            }
-            // People use the label.
-            let by_label = field
-                .selection
-                .iter()
-                .find(|choice| choice.label.eq_ignore_ascii_case(text));
-            by_label
-                .map(|choice| Value::from(&*choice.key))
-                .ok_or_else(|| {
-                    incompatible_value(path, field, &option_list(&field.selection), &value)
-                })
+    if value == Value::Bool(false) {
+        return Ok(value);
+    }
+    let text = value.as_str().map(str::trim);
+    let (coerced, wanted) = match field.kind {
+        FieldKind::Boolean => (boolean(&value), "`true` or `false`"),
+        FieldKind::Date => (
+            text.and_then(date_operand::coerce_date).map(Value::from),
+            VALID_DATE,
+        ),
+        FieldKind::Datetime => (
+            text.and_then(date_operand::coerce_datetime)
+                .map(Value::from),
+            VALID_DATETIME,
+        ),
+        FieldKind::Float | FieldKind::Monetary => (number(&value), "a number"),
+        FieldKind::Integer | FieldKind::Many2oneReference => {
+            (whole_number(&value), "a whole number")
         }
-        FieldKind::Date | FieldKind::Datetime => Ok(Value::from(datetime_to_utc(text))),
+        // Odoo looks up names; digits alone are an id.
+        FieldKind::Many2one | FieldKind::Many2many | FieldKind::One2many => {
+            let id = text.and_then(|text| text.parse::<u32>().ok());
+            return Ok(id.map_or(value, Value::from));
+        }
+        // An empty text may be an empty field.
+        FieldKind::Selection if !field.selection.is_empty() && text != Some("") => {
+            let wanted = || option_list(&field.selection);
+            return option_key(field, &value)
+                .ok_or_else(|| incompatible_value(path, field, &wanted(), &value));
+        }
         FieldKind::Binary
         | FieldKind::Char
         | FieldKind::Html
@@ -100,17 +74,62 @@ fn coerce_value(field: &Field, path: &FieldPath, value: Value) -> Result<Value, 
         | FieldKind::Reference
         | FieldKind::Selection
         | FieldKind::Text
-        | FieldKind::Unknown => Ok(value),
+        | FieldKind::Unknown => return Ok(value),
+    };
+    coerced.ok_or_else(|| incompatible_value(path, field, wanted, &value))
+}
+
+fn boolean(value: &Value) -> Option<Value> {
+    let written = match value {
+        Value::Number(number) => number.to_string(),
+        Value::String(text) => text.trim().to_ascii_lowercase(),
+        Value::Bool(_) => return Some(value.clone()),
+        Value::Array(_) | Value::Null | Value::Object(_) => return None,
+    };
+    match written.as_str() {
+        "true" | "1" => Some(true.into()),
+        "false" | "0" | "" => Some(false.into()),
+        _ => None,
     }
 }
 
-/// Converts a time with an offset to UTC in Odoo's form, because Odoo fails on
-/// offsets. Anything else, such as `today -7d`, is left to Odoo.
-pub(crate) fn datetime_to_utc(text: &str) -> String {
-    text.parse::<jiff::Timestamp>().map_or_else(
-        |_no_offset| text.to_owned(),
-        |time| time.strftime("%Y-%m-%d %H:%M:%S").to_string(),
-    )
+fn number(value: &Value) -> Option<Value> {
+    match value {
+        Value::Number(_) => Some(value.clone()),
+        Value::String(text) => Number::from_f64(text.trim().parse().ok()?).map(Value::from),
+        Value::Array(_) | Value::Bool(_) | Value::Null | Value::Object(_) => None,
+    }
+}
+
+/// A whole number in any notation. Odoo cuts off a fraction, which would compare with
+/// another number than was sent.
+fn whole_number(value: &Value) -> Option<Value> {
+    let text = match value {
+        Value::Number(number) => number.to_string(),
+        Value::String(text) => text.trim().to_owned(),
+        Value::Array(_) | Value::Bool(_) | Value::Null | Value::Object(_) => return None,
+    };
+    let digits = text.strip_suffix(".0").unwrap_or(&text);
+    digits.parse::<i64>().ok().map(Value::from)
+}
+
+/// The key of an option, of which people use the label.
+fn option_key(field: &Field, value: &Value) -> Option<Value> {
+    let written = match value {
+        // Keys are text even if they look like numbers, such as those of a priority.
+        Value::Number(number) => number.to_string(),
+        Value::String(text) => text.clone(),
+        Value::Array(_) | Value::Bool(_) | Value::Null | Value::Object(_) => return None,
+    };
+    let by_key = field.selection.iter();
+    let by_key = by_key.clone().find(|option| *option.key == *written);
+    let by_label = || {
+        let mut options = field.selection.iter();
+        options.find(|option| option.label.eq_ignore_ascii_case(&written))
+    };
+    by_key
+        .or_else(by_label)
+        .map(|option| Value::from(&*option.key))
 }
 
 fn incompatible_value(

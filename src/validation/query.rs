@@ -247,7 +247,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::{validate_fields, validate_order};
-    use crate::validation::operand::{coerce_operand, datetime_to_utc};
+    use crate::validation::operand::coerce_operand;
     use gatepost_odoo::{FieldName, FieldPath, ModelName, Operator, Order, Schema};
 
     fn schema() -> Schema {
@@ -255,7 +255,8 @@ mod tests {
             br#"{"id":{"type":"integer"},"name":{"type":"char"},"active":{"type":"boolean"},
                  "amount":{"type":"monetary"},"count":{"type":"integer","sortable":false},
                  "partner_id":{"type":"many2one","relation":"res.partner"},
-                 "date":{"type":"datetime"},
+                 "date":{"type":"datetime"},"deadline":{"type":"date"},
+                 "priority":{"type":"selection","selection":[["0","Normal"],["1","Urgent"]]},
                  "state":{"type":"selection","selection":[["draft","Quotation"],["sale","Sales Order"]]}}"#,
         )
         .unwrap()
@@ -290,17 +291,36 @@ mod tests {
             json!("sale")
         );
         assert_eq!(coerced("state", json!(false)).unwrap(), json!(false));
+        assert_eq!(coerced("id", json!(10.0)).unwrap(), json!(10));
+        assert_eq!(coerced("id", json!("10.0")).unwrap(), json!(10));
         assert_eq!(
-            datetime_to_utc("2026-01-31T10:00:00+02:00"),
-            "2026-01-31 08:00:00"
+            coerced("date", json!(["2026-01-31T10:00:00+02:00", false])).unwrap(),
+            json!(["2026-01-31 08:00:00", false])
         );
-        assert_eq!(datetime_to_utc("today -7d"), "today -7d");
+        assert_eq!(coerced("date", json!("today")).unwrap(), json!("today"));
+        assert_eq!(coerced("priority", json!(1)).unwrap(), json!("1"));
     }
 
     #[test]
     fn incompatible_value_is_rejected_with_the_accepted_kind() {
         insta::assert_snapshot!(coerced("state", json!("confirmed")).unwrap_err(), @r#"`state` is selection and compares with one of `draft` (Quotation), `sale` (Sales Order), not with `"confirmed"`"#);
         insta::assert_snapshot!(coerced("amount", json!("much")).unwrap_err(), @r#"`amount` is monetary and compares with a number, not with `"much"`"#);
+        insta::assert_snapshot!(coerced("id", json!(1.5)).unwrap_err(), @"`id` is integer and compares with a whole number, not with `1.5`");
+        insta::assert_snapshot!(coerced("date", json!("yesterday-ish")).unwrap_err(), @r#"`date` is datetime and compares with a time in UTC such as `"2026-01-31 13:45:00"`, a day, or a time from now such as `"today -7d"`, `"-2H"` or `"=monday"`, not with `"yesterday-ish"`"#);
+        insta::assert_snapshot!(coerced("deadline", json!(["2026-13-45"])).unwrap_err(), @r#"`deadline` is date and compares with a day such as `"2026-01-31"`, or one from now such as `"today -7d"`, `"-1m"` or `"=monday"`, not with `"2026-13-45"`"#);
+        for (field, value) in [
+            ("amount", json!(true)),
+            ("amount", json!("nan")),
+            ("amount", json!("1e999")),
+            ("count", json!(true)),
+            ("id", json!("7.25")),
+            ("date", json!(true)),
+            ("deadline", json!(20_260_131)),
+            ("priority", json!(2)),
+            ("state", json!(true)),
+        ] {
+            assert!(coerced(field, value.clone()).is_err(), "{field}: {value}");
+        }
         insta::assert_snapshot!(coerced("active", json!("maybe")).unwrap_err(), @r#"`active` is boolean and compares with `true` or `false`, not with `"maybe"`"#);
     }
 

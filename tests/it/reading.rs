@@ -162,6 +162,14 @@ fn invalid_reads_are_answered_with_a_hint() {
             json!({"model": "sale.order", "domain": [["state", "=", "confirmed"]]}),
         ),
         (
+            "count_records",
+            json!({"model": "sale.order", "domain": [["date_order", ">", "yesterday-ish"]]}),
+        ),
+        (
+            "search_records",
+            json!({"model": "res.partner", "domain": [["sale_order_ids.date_order", "in", ["2026-13-45"]]]}),
+        ),
+        (
             "search_records",
             json!({"model": "sale.order", "group_by": "state"}),
         ),
@@ -237,6 +245,51 @@ fn invalid_reads_are_answered_with_a_hint() {
         ));
     }
     insta::assert_snapshot!(output.join("\n"));
+}
+
+#[test]
+fn dates_from_now_find_what_the_same_days_find() {
+    let stage = TestGateway::anonymous();
+    let count = |domain: serde_json::Value| {
+        let arguments = json!({"model": "sale.order", "domain": domain});
+        let (text, failed) = stage.call("count_records", &arguments);
+        assert!(!failed, "{text}");
+        let number = text.split(' ').next().unwrap();
+        number.parse::<u32>().unwrap()
+    };
+    let all = count(json!([]));
+    let ago = |days: i64| {
+        let day = jiff::Timestamp::now()
+            .to_zoned(jiff::tz::TimeZone::UTC)
+            .date();
+        day.saturating_sub(jiff::Span::new().days(days)).to_string()
+    };
+    let mut some = 0;
+    for days in [0, 20, 45, 60, 90, 400] {
+        let found = count(json!([["date_order", ">=", format!("today -{days}d")]]));
+        assert_eq!(
+            found,
+            count(json!([["date_order", ">=", ago(days)]])),
+            "{days}"
+        );
+        some += u32::from(found > 0 && found < all);
+        // A day is the whole of it.
+        let until = count(json!([["date_order", "<=", ago(days)]]));
+        assert_eq!(
+            until + count(json!([["date_order", ">", ago(days)]])),
+            all,
+            "{days}"
+        );
+    }
+    assert!(some > 0, "the company has orders on both sides of a day");
+    let calls = stage.fake_odoo.calls();
+    let sent = calls
+        .iter()
+        .rfind(|call| call.path.ends_with("/search_count"));
+    assert_eq!(
+        sent.unwrap().body["domain"],
+        json!([["date_order", ">", ago(400)]])
+    );
 }
 
 #[test]

@@ -17,6 +17,7 @@ mod data;
 mod data_cell;
 mod data_file;
 mod database;
+mod date_domain;
 mod defaults;
 mod describe;
 mod dispatch;

@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     access::AccessMode,
+    date_domain::with_dates,
     defaults,
     describe::describe,
     domain,
@@ -85,6 +86,7 @@ impl<'a> Invocation<'a> {
             }
         };
         domain::check_domain(self.database, self.session.user, self.table, domain)?;
+        let domain = &with_dates(self.database, self.table, domain, self.session.now)?;
         let mentions_active = domain
             .iter()
             .any(|term| term.get(0).and_then(Value::as_str) == Some("active"));

@@ -105,7 +105,7 @@ fn zone_name(zone: &TimeZone) -> &str {
 }
 
 /// Parses a time with an offset or the name of a time zone.
-fn parse_zoned(text: &str) -> Option<Timestamp> {
+pub(crate) fn parse_zoned(text: &str) -> Option<Timestamp> {
     if text.contains('[') {
         return text.parse::<Zoned>().ok().map(|zoned| zoned.timestamp());
     }
@@ -114,7 +114,7 @@ fn parse_zoned(text: &str) -> Option<Timestamp> {
 
 /// Parses a date and an optional time (ISO 8601); days and months may have one
 /// digit.
-fn parse_civil(text: &str) -> Option<(civil::Date, Option<Time>)> {
+pub(crate) fn parse_civil(text: &str) -> Option<(civil::Date, Option<Time>)> {
     if let Ok(pieces) = Pieces::parse(text) {
         let known = match pieces.offset() {
             // The zone may be unknown, or have another offset.

@@ -35,6 +35,7 @@ use jiff::tz::TimeZone;
 use serde_json::{Map, Value};
 
 pub use argument_path::{ArgumentPath, JsonPointer};
+pub(crate) use datetime::{parse_civil, parse_zoned};
 pub use error::{MissingRequired, ValueMessage, format_errors, format_notes};
 pub use link::{LineCommand, LineRef, LinkOwner, LinkTarget, RecordLink};
 pub(crate) use selection::option_list;

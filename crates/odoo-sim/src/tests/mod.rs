@@ -90,6 +90,49 @@ fn domains_match_expected_records() {
     assert_eq!(partners(json!([["id", "in", 5]])), 0);
 }
 
+// Odoo 19, `odoo/tools/date_utils.py`, `parse_date`.
+#[test]
+fn dates_in_domains_are_computed_or_refused() {
+    let odoo = fake_odoo();
+    // A Saturday.
+    odoo.set_clock(Some("2026-11-21T09:30:00Z".parse().unwrap()));
+    let orders = |operator: &str, date: &str| {
+        let body = json!({"domain": [["date_order", operator, date]]});
+        call_as(&odoo, ADMIN_KEY, "sale.order/search_count", &body)
+    };
+    for (from_now, absolute) in [
+        ("today", "2026-11-21"),
+        ("now", "2026-11-21 09:30:00"),
+        ("-1d", "2026-11-20 09:30:00"),
+        ("today -1m", "2026-10-21"),
+        ("today +2w -1y", "2025-12-05"),
+        ("=1d", "2026-11-01 00:00:00"),
+        ("today =10m =5d", "2026-10-05"),
+        ("=monday", "2026-11-16 00:00:00"),
+        ("today -sunday", "2026-11-15"),
+        ("-3H =0M", "2026-11-21 06:00:00"),
+    ] {
+        for operator in ["<", "<=", ">", ">="] {
+            assert_eq!(
+                orders(operator, from_now),
+                orders(operator, absolute),
+                "{operator} {from_now}"
+            );
+        }
+    }
+    let (until, after) = (orders("<=", "2026-11-21").1, orders(">", "2026-11-21").1);
+    assert_eq!(until.as_u64().unwrap() + after.as_u64().unwrap(), 40);
+    assert_eq!(orders("<", "2026-11-22").1, until);
+    for nonsense in ["yesterday-ish", "2026-13-45", "=13m", "7d", ""] {
+        let (status, error) = orders(">", nonsense);
+        assert_eq!(
+            (status, error["name"].as_str()),
+            (500, Some("builtins.ValueError")),
+            "{nonsense}"
+        );
+    }
+}
+
 #[test]
 fn access_rights_and_record_rules_limit_reads() {
     assert_eq!(count(ADMIN_KEY, "sale.order", &json!([])), 40);
