@@ -29,7 +29,7 @@ pub(super) enum BadRequest {
     #[error("the request body must not be compressed; omit `Content-Encoding`")]
     BodyEncoded,
     /// The head is not valid HTTP.
-    #[error("the request head is not HTTP/1.1")]
+    #[error("the request head is not HTTP/1.1; HTTP/2 is served only with TLS")]
     HeadMalformed,
     /// The head exceeds the limit.
     #[error("the request head must be at most {limit} bytes")]
@@ -144,7 +144,7 @@ mod tests {
         413 body_too_large the request body must be at most 1 bytes
         408 body_too_slow the request body did not arrive in time
         415 body_encoded the request body must not be compressed; omit `Content-Encoding`
-        400 head_malformed the request head is not HTTP/1.1
+        400 head_malformed the request head is not HTTP/1.1; HTTP/2 is served only with TLS
         431 head_too_large the request head must be at most 1 bytes
         408 head_too_slow the request head did not arrive in time
         400 no_host the request must have one `Host` header
