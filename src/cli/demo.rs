@@ -81,7 +81,7 @@ const DEMO_RULES: &str = r#"[
     { models = ["*"], operations = ["read", "create", "write", "delete"] },
     { models = ["res.users"], fields = ["name"] },
     { models = ["sale.order"], methods = ["action_confirm", "action_cancel", "action_draft", "message_post"] },
-    { models = ["crm.lead"], methods = ["message_post"] },
+    { models = ["crm.lead", "project.task", "res.partner"], methods = ["message_post"] },
 ]"#;
 
 /// The sample company on a free port of this machine.

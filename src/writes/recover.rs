@@ -99,7 +99,7 @@ pub(super) async fn repeat_response(
     done: &CompletedWrite,
 ) -> WriteOutcome {
     let head = format!(
-        "This was done before, at {:.0}, by a call with the same `idempotency_key`; nothing was done now. The records now:",
+        "This was done before, at {:.0}, by a call with the same `idempotency_key`; nothing was done now. What that call did, and the records as they are now:",
         done.at
     );
     report_earlier(access, operation, &head, done).await
