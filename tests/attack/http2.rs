@@ -86,7 +86,7 @@ fn head(key: &str, more: &[(&str, &str)]) -> Vec<u8> {
 }
 
 /// A target with TLS.
-fn target() -> Target {
+pub(super) fn target() -> Target {
     let (odoo, url) = start_fake_odoo();
     let folder = tempfile::tempdir().unwrap();
     let CertifiedKey { cert, signing_key } =

@@ -37,6 +37,8 @@ mod footprint;
 #[cfg(test)]
 mod framing;
 #[cfg(test)]
+mod handshakes;
+#[cfg(test)]
 mod http2;
 #[cfg(test)]
 mod logging;
@@ -44,6 +46,10 @@ mod logging;
 mod odoo_answers;
 #[cfg(test)]
 mod provider;
+#[cfg(test)]
+mod provider_documents;
+#[cfg(test)]
+mod reloads;
 #[cfg(test)]
 mod replicas;
 #[cfg(test)]
