@@ -27,8 +27,32 @@ pub(crate) fn coerce_operand(
             other @ (Value::String(_) | Value::Object(_)) => Ok(other),
         },
         OperandKind::Scalar | OperandKind::Sortable => coerce_value(field, path, value),
+        OperandKind::Text if field.kind == FieldKind::Selection => {
+            pattern_of_keys(field, path, value)
+        }
         OperandKind::Domain | OperandKind::Hierarchy | OperandKind::Text => Ok(value),
     }
+}
+
+/// A part of a key. Odoo looks for it in the keys only, so a part of a label would
+/// silently match nothing.
+fn pattern_of_keys(field: &Field, path: &FieldPath, value: Value) -> Result<Value, OperationError> {
+    let part = value.as_str().unwrap_or_default().to_lowercase();
+    let is_known = field.selection.is_empty()
+        || part.contains(['%', '_', '\\'])
+        || field
+            .selection
+            .iter()
+            .any(|option| option.key.to_lowercase().contains(&part));
+    if is_known {
+        return Ok(value);
+    }
+    Err(incompatible_value(
+        path,
+        field,
+        &option_list(&field.selection),
+        &value,
+    ))
 }
 
 /// One value in the form that the field takes. Some clients can only send text, so

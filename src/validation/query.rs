@@ -308,6 +308,15 @@ mod tests {
         insta::assert_snapshot!(coerced("id", json!(1.5)).unwrap_err(), @"`id` is integer and compares with a whole number, not with `1.5`");
         insta::assert_snapshot!(coerced("date", json!("yesterday-ish")).unwrap_err(), @r#"`date` is datetime and compares with a time in UTC such as `"2026-01-31 13:45:00"`, a day, or a time from now such as `"today -7d"`, `"-2H"` or `"=monday"`, not with `"yesterday-ish"`"#);
         insta::assert_snapshot!(coerced("deadline", json!(["2026-13-45"])).unwrap_err(), @r#"`deadline` is date and compares with a day such as `"2026-01-31"`, or one from now such as `"today -7d"`, `"-1m"` or `"=monday"`, not with `"2026-13-45"`"#);
+        let like = |part: &str| {
+            let (schema, path) = (schema(), FieldPath::try_from("state").unwrap());
+            let field = schema.field("state").unwrap();
+            coerce_operand(field, &path, Operator::Ilike, json!(part))
+        };
+        assert!(like("Quotation").is_err());
+        for part in ["SAL", "draft", "%q%", "s_l", ""] {
+            assert_eq!(like(part).unwrap(), json!(part));
+        }
         for (field, value) in [
             ("amount", json!(true)),
             ("amount", json!("nan")),
