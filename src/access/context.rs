@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use super::{OdooSession, OdooUser, OperationError};
+use gatepost_base::text::first_chars;
 use gatepost_odoo::{Context, RecordId};
 
 /// The most companies that a request may name.
@@ -44,7 +45,7 @@ impl OdooSession<'_> {
         {
             return Err(OperationError::InvalidContext(format!(
                 "`{}` is not an installed language; use one of {}",
-                clip(lang),
+                first_chars(lang, 40),
                 user.languages
                     .iter()
                     .take(MAX_SHOWN)
@@ -59,7 +60,7 @@ impl OdooSession<'_> {
         {
             return Err(OperationError::InvalidContext(format!(
                 "`{}` is not a time zone; use an IANA name such as `Europe/Brussels`",
-                clip(tz)
+                first_chars(tz, 40)
             )));
         }
         let covered = user
@@ -111,8 +112,4 @@ fn requested_company_ids(
         }
     }
     Ok(ids)
-}
-
-fn clip(text: &str) -> String {
-    text.chars().take(40).collect()
 }

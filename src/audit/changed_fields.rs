@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use gatepost_base::text::excerpt;
 use gatepost_odoo::{Call, Column, Load, Request};
 use gatepost_policy::{is_masked, is_protected};
 
@@ -123,13 +124,7 @@ fn bounded(arguments: &Map<String, Value>) -> Value {
 fn redacted(value: &Value) -> Value {
     match value {
         Value::Null | Value::Bool(_) | Value::Number(_) => value.clone(),
-        Value::String(text) => {
-            let mut cut: String = text.chars().take(MAX_CHARS).collect();
-            if cut.len() < text.len() {
-                cut.push('…');
-            }
-            Value::from(cut)
-        }
+        Value::String(text) => Value::from(excerpt(text, MAX_CHARS)),
         Value::Array(items) => items.iter().map(redacted).collect(),
         Value::Object(members) => members
             .iter()

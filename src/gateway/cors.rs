@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use super::{error_response::RequestError, head::Head, response::HttpResponse, routes::Routes};
+use gatepost_base::text::first_chars;
 
 /// Checks `Host`, so that a web page cannot reach a gateway on its reader's
 /// machine through a host name that it points there (DNS rebinding; MCP,
@@ -23,7 +24,7 @@ pub(super) fn check_host(head: &Head, routes: &Routes) -> Result<(), RequestErro
     match routes.serves_host(host) {
         Some(true) => Ok(()),
         None if !head.local_listener => Ok(()),
-        Some(false) | None => Err(RequestError::HostNotAllowed(truncated(host))),
+        Some(false) | None => Err(RequestError::HostNotAllowed(first_chars(host, 120))),
     }
 }
 
@@ -51,7 +52,7 @@ pub(super) fn check_origin(
     if origins.next().is_none() && (local || known) {
         Ok(())
     } else {
-        Err(RequestError::OriginNotAllowed(truncated(&text)))
+        Err(RequestError::OriginNotAllowed(first_chars(&text, 120)))
     }
 }
 
@@ -147,10 +148,6 @@ fn is_loopback_name(host: &str) -> bool {
             .is_ok_and(|address| address.is_loopback())
     };
     bracketed.is_some_and(is_v6) || is_v4(host) || host.eq_ignore_ascii_case("localhost")
-}
-
-fn truncated(text: &str) -> String {
-    text.chars().take(120).collect()
 }
 
 #[cfg(test)]

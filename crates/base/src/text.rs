@@ -168,6 +168,20 @@ pub fn truncated(text: &str, max_bytes: usize) -> &str {
     text.get(..end).unwrap_or_default()
 }
 
+/// The first `max_chars` characters of a text.
+pub fn first_chars(text: &str, max_chars: usize) -> String {
+    text.chars().take(max_chars).collect()
+}
+
+/// The first `max_chars` characters of a text, followed by `…` if there are more.
+pub fn excerpt(text: &str, max_chars: usize) -> String {
+    let mut start = first_chars(text, max_chars);
+    if start.len() < text.len() {
+        start.push('…');
+    }
+    start
+}
+
 /// A text of at most `max_bytes` and a mark, if it was cut.
 pub fn bounded(mut text: String, max_bytes: usize) -> String {
     let end = truncated(&text, max_bytes).len();

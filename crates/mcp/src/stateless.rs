@@ -3,6 +3,8 @@
 use serde::Serialize;
 use serde_json::{json, value::RawValue};
 
+use gatepost_base::text::first_chars;
+
 use super::{Params, ProtocolError, Revision, Transport, headers, jsonrpc::json_string};
 
 /// How long a client may cache the result of `server/discover`, in milliseconds.
@@ -64,18 +66,14 @@ fn check_header(header: &str, value: Option<&str>, body: &str) -> Result<(), Pro
         Some(value) if value == body => Ok(()),
         Some(value) => Err(ProtocolError::HeaderMismatch(format!(
             "`{header}` is `{}`, but the body has `{}`",
-            truncated(value),
-            truncated(body)
+            first_chars(value, 80),
+            first_chars(body, 80)
         ))),
         None => Err(ProtocolError::HeaderMismatch(format!(
             "`{header}` is missing; the body has `{}`",
-            truncated(body)
+            first_chars(body, 80)
         ))),
     }
-}
-
-fn truncated(text: &str) -> String {
-    text.chars().take(80).collect()
 }
 
 /// The result of `server/discover`, without the parts that every result has.

@@ -3,6 +3,8 @@
 use serde::Deserialize;
 use serde_json::Value;
 
+use gatepost_base::text::excerpt;
+
 use super::{Load, OdooError, RecordId, RowProblems, reveals_internals};
 
 /// The maximum length of one message in characters.
@@ -151,13 +153,13 @@ fn safe_message(said: &str) -> String {
             .to_owned();
     }
     let line: Vec<&str> = first.split_whitespace().collect();
-    clip(&line.join(" "))
+    excerpt(&line.join(" "), MAX_CHARS)
 }
 
 /// What would be correct, if Odoo says so.
 fn correction_hint(moreinfo: &Value, column: &str) -> String {
     match moreinfo {
-        Value::String(text) => format!(". {}", clip(text)),
+        Value::String(text) => format!(". {}", excerpt(text, MAX_CHARS)),
         Value::Array(choices) => {
             let mut names: Vec<&str> = choices
                 .iter()
@@ -179,14 +181,6 @@ fn correction_hint(moreinfo: &Value, column: &str) -> String {
         }
         Value::Null | Value::Bool(_) | Value::Number(_) => String::new(),
     }
-}
-
-fn clip(text: &str) -> String {
-    let mut cut: String = text.chars().take(MAX_CHARS).collect();
-    if cut.len() < text.len() {
-        cut.push('…');
-    }
-    cut
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, fmt};
 use serde_json::Value;
 
 use super::ArgumentPath;
+use gatepost_base::text::excerpt;
 use gatepost_odoo::{FieldName, ModelName};
 
 /// An error or a note about a value: why it is invalid, or how it was understood.
@@ -101,12 +102,7 @@ fn grouped_by_text<'t>(
 
 /// A value in backticks, cut if it is long.
 pub(crate) fn quoted(value: &Value) -> String {
-    let text = value.to_string();
-    let mut short: String = text.chars().take(60).collect();
-    if short.len() < text.len() {
-        short.push('…');
-    }
-    format!("`{short}`")
+    format!("`{}`", excerpt(&value.to_string(), 60))
 }
 
 #[cfg(test)]

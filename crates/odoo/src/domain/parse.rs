@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::{Condition, Domain, InvalidDomain, Operand, OperandKind, Operator, Term};
 use crate::FieldPath;
+use gatepost_base::text;
 
 /// Terms in one domain, sub-domains included.
 const MAX_TERMS: usize = 256;
@@ -99,7 +100,7 @@ fn parse_term(
             };
             let operator = Operator::parse(spelling).ok_or_else(|| InvalidDomain::BadOperator {
                 position,
-                found: shorten(spelling),
+                found: text::excerpt(spelling, MAX_EXCERPT_CHARS),
             })?;
             // Odoo's own TRUE_LEAF and FALSE_LEAF.
             if let (Some(left @ (0 | 1)), Operator::Equal, Some(1)) =
@@ -194,14 +195,5 @@ fn null_to_false(value: &Value) -> Value {
 }
 
 fn excerpt(value: &Value) -> String {
-    shorten(&value.to_string())
-}
-
-fn shorten(text: &str) -> String {
-    if text.chars().count() <= MAX_EXCERPT_CHARS {
-        return text.to_owned();
-    }
-    let mut cut: String = text.chars().take(MAX_EXCERPT_CHARS).collect();
-    cut.push('…');
-    cut
+    text::excerpt(&value.to_string(), MAX_EXCERPT_CHARS)
 }

@@ -9,7 +9,10 @@ use super::{
     invalid::{MAX_BYTES, MAX_CELL_BYTES, MAX_COLUMNS},
 };
 use crate::{FieldKind, FieldName, Schema};
+use gatepost_base::text::first_chars;
 
+/// How many characters of an invalid cell or column an error shows.
+const MAX_SHOWN_CHARS: usize = 60;
 /// The maximum length of an external id.
 const MAX_EXTERNAL_ID: usize = 200;
 
@@ -45,7 +48,10 @@ impl Load {
         }
         let columns: Vec<Column> = columns
             .iter()
-            .map(|text| Column::parse(text).ok_or_else(|| InvalidLoad::Column(truncate(text))))
+            .map(|text| {
+                Column::parse(text)
+                    .ok_or_else(|| InvalidLoad::Column(first_chars(text, MAX_SHOWN_CHARS)))
+            })
             .collect::<Result<_, _>>()?;
         let mut seen = BTreeSet::new();
         if let Some(twice) = columns.iter().find(|column| !seen.insert(&column.steps)) {
@@ -86,7 +92,7 @@ impl Load {
                     return Err(InvalidLoad::DuplicateRecord {
                         first,
                         second: row,
-                        value: truncate(cell),
+                        value: first_chars(cell, MAX_SHOWN_CHARS),
                     });
                 }
             }
@@ -185,7 +191,7 @@ fn check_cell(column: &Column, cell: &str, row: usize) -> Result<(), InvalidLoad
             right.then_some(()).ok_or_else(|| InvalidLoad::DatabaseId {
                 row,
                 column: column.text.clone(),
-                value: truncate(cell),
+                value: first_chars(cell, MAX_SHOWN_CHARS),
             })
         }
         // Odoo looks up the external id of a link and never creates one.
@@ -204,12 +210,8 @@ fn check_cell(column: &Column, cell: &str, row: usize) -> Result<(), InvalidLoad
             .map(|_| ())
             .ok_or_else(|| InvalidLoad::ExternalId {
                 row,
-                value: truncate(cell),
+                value: first_chars(cell, MAX_SHOWN_CHARS),
             })
         }
     }
-}
-
-fn truncate(text: &str) -> String {
-    text.chars().take(60).collect()
 }
