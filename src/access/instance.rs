@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use super::{error::UnknownCredential, odoo_account::OdooAccount};
 use gatepost_base::{CredentialName, Diagnosis, InstanceName};
-use gatepost_odoo_client::{ApiKey, CallError, ClientStats, OdooClient};
+use gatepost_odoo_client::{CallError, ClientStats, OdooApiKey, OdooClient};
 use gatepost_policy::WriteMode;
 
 /// The configuration of an instance.
@@ -15,11 +15,11 @@ pub struct InstanceSettings {
     /// The HTTP client.
     pub client: OdooClient,
     /// The API key of the Odoo user that calls without a credential act as.
-    pub service_key: ApiKey,
+    pub service_key: OdooApiKey,
     /// Whether that user may write what the policy permits, or only read.
     pub service_key_may_write: bool,
     /// The API keys of further Odoo users.
-    pub credentials: BTreeMap<CredentialName, ApiKey>,
+    pub credentials: BTreeMap<CredentialName, OdooApiKey>,
     /// The least restrictive mode in which records may be written.
     pub write_mode: WriteMode,
     /// The address of its web client, without a trailing slash.

@@ -69,7 +69,7 @@ struct KeyStatus {
 
 /// A row of `res.users.apikeys/search_read`. Empty fields are `false`.
 #[derive(Deserialize)]
-struct Row {
+struct ApiKeyRow {
     scope: Value,
     expiration_date: Value,
 }
@@ -78,7 +78,7 @@ impl KeyExpiry {
     /// The keys in Odoo's answer that may be the one in use: it is accepted, so it has
     /// not expired, and calls need the scope `rpc` or none. `None` if there is none.
     fn parse(answer: &[u8], now: Timestamp) -> Result<Option<Self>, serde_json::Error> {
-        let rows: Vec<Row> = serde_json::from_slice(answer)?;
+        let rows: Vec<ApiKeyRow> = serde_json::from_slice(answer)?;
         let mut found = Self {
             ends: Vec::new(),
             endless: 0,

@@ -65,9 +65,9 @@ pub(super) struct AccessCache {
 
 /// Decisions about one operation on one model each.
 #[derive(Debug)]
-pub(super) struct Decisions<T: Clone + Send + Sync + 'static>(Cache<Key, Expiring<T>>);
+pub(super) struct Decisions<T: Clone + Send + Sync + 'static>(Cache<DecisionKey, Expiring<T>>);
 
-type Key = (Box<[RoleName]>, ModelName, Operation);
+type DecisionKey = (Box<[RoleName]>, ModelName, Operation);
 
 #[derive(Clone, Debug)]
 struct Expiring<T> {

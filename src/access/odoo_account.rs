@@ -26,7 +26,7 @@ use crate::{
 };
 use gatepost_base::sync::lock;
 use gatepost_odoo::{Call, ModelName, OdooError, Operation, Schema, SystemQuery};
-use gatepost_odoo_client::{ApiKey, CallError, ForeignResponse, OdooClient};
+use gatepost_odoo_client::{CallError, ForeignResponse, OdooApiKey, OdooClient};
 use gatepost_policy::{Forbidden, Permitted};
 
 /// The fields in all cached schemas of one account; each costs about 500 bytes.
@@ -51,7 +51,7 @@ const DOCUMENTATION_TIMEOUT: Duration = Duration::from_secs(3);
 pub struct OdooAccount {
     /// Shared by all accounts: connections and their limits are per instance.
     client: Arc<OdooClient>,
-    key: ApiKey,
+    key: OdooApiKey,
     key_state: KeyState,
     may_write: bool,
     /// The fields of models, or with which error Odoo refused to describe them.
@@ -88,7 +88,7 @@ impl OdooAccount {
     /// the policy permits. Cached responses expire after `ttl`.
     pub(super) fn new(
         client: Arc<OdooClient>,
-        key: ApiKey,
+        key: OdooApiKey,
         may_write: bool,
         ttl: Duration,
     ) -> Self {
@@ -205,7 +205,7 @@ impl OdooAccount {
     }
 
     /// The client and the key, for a write that is sent in a task of its own.
-    pub(super) fn client_and_key(&self) -> (Arc<OdooClient>, ApiKey) {
+    pub(super) fn client_and_key(&self) -> (Arc<OdooClient>, OdooApiKey) {
         (Arc::clone(&self.client), self.key.clone())
     }
 

@@ -90,9 +90,9 @@ impl OdooSession<'_> {
 
 fn ids_of_rows(answer: &[u8]) -> Result<Vec<RecordId>, OperationError> {
     #[derive(Deserialize)]
-    struct Row {
+    struct IdRow {
         id: RecordId,
     }
-    let rows: Vec<Row> = serde_json::from_slice(answer)?;
+    let rows: Vec<IdRow> = serde_json::from_slice(answer)?;
     Ok(rows.into_iter().map(|row| row.id).collect())
 }

@@ -21,7 +21,7 @@ use super::{
 use crate::audit::{AuditOutcome, PendingRecord, ResponseSummary};
 use gatepost_base::TraceContext;
 use gatepost_odoo::{Call, LoadResult, OdooError, Operation, Request};
-use gatepost_odoo_client::{ApiKey, CallError, OdooClient, UnknownOutcome};
+use gatepost_odoo_client::{CallError, OdooApiKey, OdooClient, UnknownOutcome};
 use gatepost_policy::{Forbidden, Permitted, RecordAccess, WriteMode};
 
 /// How often a client is notified that Odoo is still working.
@@ -39,7 +39,7 @@ pub struct AuthorizedWrite {
 /// needs, so that it completes in a task of its own.
 struct AuditedWrite {
     client: Arc<OdooClient>,
-    key: ApiKey,
+    key: OdooApiKey,
     call: Permitted<Call>,
     trace_context: Option<TraceContext>,
     audit_record: PendingRecord,

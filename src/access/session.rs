@@ -151,7 +151,7 @@ impl OdooSession<'_> {
         ids: Vec<(String, String)>,
     ) -> Result<Option<BTreeSet<(String, String)>>, OperationError> {
         #[derive(Deserialize)]
-        struct Row {
+        struct ExternalIdRow {
             module: String,
             name: String,
         }
@@ -159,7 +159,7 @@ impl OdooSession<'_> {
         let Some(answer) = self.run_system_query(&query).await.none_if_fault()? else {
             return Ok(None);
         };
-        let rows: Vec<Row> = serde_json::from_slice(&answer)?;
+        let rows: Vec<ExternalIdRow> = serde_json::from_slice(&answer)?;
         let pairs = rows.into_iter().map(|row| (row.module, row.name));
         Ok(Some(pairs.collect()))
     }

@@ -11,7 +11,7 @@ use gatepost_base::{CredentialName, InstanceName, RoleName, Subject, TraceId};
 use gatepost_identity::{ApiKey, ApiKeyStore, Caller, CallerKind, StoredKey};
 use gatepost_odoo::{Call, Domain, MethodName, ModelName, Operation, RecordId};
 use gatepost_odoo_client::CallStats;
-use gatepost_odoo_client::{ApiKey as OdooKey, OdooClient, OdooClientSettings};
+use gatepost_odoo_client::{OdooApiKey, OdooClient, OdooClientSettings};
 use gatepost_policy::{Pattern, Policy, Role, Rule, WriteMode};
 
 const OPERATIONS: [Operation; 5] = [
@@ -44,9 +44,9 @@ pub(crate) fn instance(service_key_writes: bool) -> Instance {
         write_mode: WriteMode::Direct,
         name: InstanceName::try_from("production").unwrap(),
         client: OdooClient::new(link).unwrap(),
-        service_key: OdooKey::new("service"),
+        service_key: OdooApiKey::new("service"),
         service_key_may_write: service_key_writes,
-        credentials: BTreeMap::from([(credential("sales"), OdooKey::new("sales"))]),
+        credentials: BTreeMap::from([(credential("sales"), OdooApiKey::new("sales"))]),
         web_url: "http://127.0.0.1:9".into(),
         schema_ttl: Duration::from_secs(1),
     })

@@ -49,7 +49,7 @@ impl ResponseSummary {
 /// `name_search`, or `7` of `search`; `None` if it is not a list of those.
 fn row_ids(answer: &[u8]) -> Option<Vec<Option<RecordId>>> {
     #[derive(Deserialize)]
-    struct Row<'a> {
+    struct IdMember<'a> {
         #[serde(borrow, default)]
         id: Option<&'a RawValue>,
     }
@@ -58,7 +58,7 @@ fn row_ids(answer: &[u8]) -> Option<Vec<Option<RecordId>>> {
     let list = answer.trim_ascii_start().strip_prefix(b"[")?;
     Some(match list.trim_ascii_start().first()? {
         b'{' => {
-            let rows: Vec<Row<'_>> = serde_json::from_slice(answer).ok()?;
+            let rows: Vec<IdMember<'_>> = serde_json::from_slice(answer).ok()?;
             rows.iter().map(|row| row.id.and_then(id)).collect()
         }
         b'[' => {

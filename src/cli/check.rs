@@ -33,7 +33,7 @@ Errors and warnings go to standard error; a warning alone is not a failure.
 Exit code 3: the configuration has errors, or `serve` would not work with it. 4, with --live: a
 service does not answer, or a rule names a field that does not exist, so it does not protect or
 allow what it should.")]
-pub(super) struct Check {
+pub(super) struct CheckArgs {
     /// The configuration [default: the one `GATEPOST_CONFIG` names, else none]
     #[arg(long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
@@ -53,7 +53,7 @@ pub(super) struct Check {
 ///
 /// # Errors
 /// If anything is wrong.
-pub(super) fn run(check: &Check) -> Result<(), CliError> {
+pub(super) fn run(check: &CheckArgs) -> Result<(), CliError> {
     let sources = Sources::new(check.config.clone());
     let checked = load(&sources)?;
     let now = Timestamp::now();

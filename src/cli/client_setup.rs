@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crate::config::{Config, Instance};
+use crate::config::{Config, InstanceConfig};
 use gatepost_base::InstanceName;
 
 /// How a client reaches one instance.
@@ -21,7 +21,7 @@ pub(super) fn client_setups<'a>(
     addresses: &[SocketAddr],
 ) -> Vec<ClientSetup<'a>> {
     let is_only = config.instances.len() == 1;
-    let setup = |(name, instance): (&'a InstanceName, &'a Instance)| {
+    let setup = |(name, instance): (&'a InstanceName, &'a InstanceConfig)| {
         let url = match instance.public_urls.first() {
             Some(url) => url.clone(),
             None if is_only => format!("{}/mcp", local_base(config, addresses)),

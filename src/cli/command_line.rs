@@ -34,24 +34,24 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the gateway
-    Serve(serve::Serve),
+    Serve(serve::ServeArgs),
     /// Run the gateway in front of a built-in sample company; no Odoo is needed
     #[cfg(feature = "demo")]
-    Demo(demo::Demo),
+    Demo(demo::DemoArgs),
     /// Serve one client on this machine over standard input and output
-    Stdio(stdio::Stdio),
+    Stdio(stdio::StdioArgs),
     /// Check a configuration
-    Check(check::Check),
+    Check(check::CheckArgs),
     /// Explain what a role may do, and which rules decide it
-    Explain(explain::Explain),
+    Explain(explain::ExplainArgs),
     /// Create, list and revoke the API keys of clients
-    Key(key::Key),
+    Key(key::KeyArgs),
     /// Print or verify the audit journal
-    Audit(audit::Audit),
+    Audit(audit::AuditArgs),
     /// Let a running gateway read its configuration again
-    Reload(reload::Reload),
+    Reload(reload::ReloadArgs),
     /// Check whether a running gateway is alive; for a container's HEALTHCHECK
-    Healthcheck(healthcheck::Healthcheck),
+    Healthcheck(healthcheck::HealthcheckArgs),
 }
 
 /// The rest of the help, after the first example.

@@ -23,7 +23,7 @@ Examples:
   gatepost demo --listen 127.0.0.1:9000
 
 It reads no configuration. Every process on this machine has access.")]
-pub(super) struct Demo {
+pub(super) struct DemoArgs {
     /// The address to listen on
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
     pub(super) listen: SocketAddr,
@@ -38,7 +38,7 @@ pub(super) struct Demo {
 /// # Errors
 /// If the listener cannot be opened, or is not on loopback: the demo has no
 /// authentication.
-pub(super) fn run(demo: &Demo) -> Result<(), CliError> {
+pub(super) fn run(demo: &DemoArgs) -> Result<(), CliError> {
     let addresses = [Some(demo.listen), demo.odoo_listen];
     if let Some(open) = addresses
         .into_iter()

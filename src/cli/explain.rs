@@ -31,7 +31,7 @@ only if the other field is readable too. Nor does it know what the Odoo user may
 how much of the limits is used. --all takes the mode of each instance into account: in a
 read-only instance it lists only what may be read.
 Exit code 5: the call would be denied.")]
-pub(super) struct Explain {
+pub(super) struct ExplainArgs {
     /// The configuration [default: the one `GATEPOST_CONFIG` names, else none]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -62,7 +62,7 @@ pub(super) struct Explain {
 ///
 /// # Errors
 /// If the call would be denied, or the configuration has errors.
-pub(super) fn run(explain: &Explain) -> Result<(), CliError> {
+pub(super) fn run(explain: &ExplainArgs) -> Result<(), CliError> {
     let rules = load_rules(&Sources::new(explain.config.clone()))?;
     let mut roles = explain.roles.iter();
     if let Some(role) = roles.find(|role| !rules.config.roles.contains_key(*role)) {
@@ -222,7 +222,7 @@ const COLUMN_HEADERS: [&str; 10] = [
 ];
 
 /// Prints every rule of the roles in every instance.
-fn print_all_rules(explain: &Explain, rules: &LocatedRules) -> Result<(), CliError> {
+fn print_all_rules(explain: &ExplainArgs, rules: &LocatedRules) -> Result<(), CliError> {
     let policy = rules.config.policy();
     let instances: Vec<InstanceName> = match &explain.instance {
         Some(_) => vec![choose_instance(&rules.config, explain.instance.as_ref())?],

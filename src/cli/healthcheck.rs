@@ -19,7 +19,7 @@ Examples:
 
 Without --url it requests `/livez` from the configured admin listener.
 Exit code 0: healthy. 1: unhealthy. 4: no answer.")]
-pub(super) struct Healthcheck {
+pub(super) struct HealthcheckArgs {
     /// The URL to request
     #[arg(long, value_name = "URL", conflicts_with = "config")]
     url: Option<Uri>,
@@ -34,7 +34,7 @@ const READ_LIMITS: ReadLimits = ReadLimits {
     timeout: Duration::from_secs(3),
 };
 
-pub(super) fn run(healthcheck: &Healthcheck) -> Result<(), CliError> {
+pub(super) fn run(healthcheck: &HealthcheckArgs) -> Result<(), CliError> {
     let url = match &healthcheck.url {
         Some(url) => AdminUrl::parse(url)?,
         None => {

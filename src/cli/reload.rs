@@ -25,7 +25,7 @@ read its configuration, secrets, keys and certificates again, as SIGHUP does. Wa
 settings that need a restart. A configuration with errors changes nothing. It reads the
 file that it was started with; another one after `--config` is an error.
 Exit code 0: reloaded. 3: the configuration has errors. 4: no gateway answers.")]
-pub(super) struct Reload {
+pub(super) struct ReloadArgs {
     /// The configuration, for the address of the admin listener [default: the one
     /// `GATEPOST_CONFIG` names, else none]
     #[arg(long, value_name = "FILE")]
@@ -38,7 +38,7 @@ const READ_LIMITS: ReadLimits = ReadLimits {
     timeout: Duration::from_mins(1),
 };
 
-pub(super) fn run(reload: &Reload) -> Result<(), CliError> {
+pub(super) fn run(reload: &ReloadArgs) -> Result<(), CliError> {
     let sources = Sources::new(reload.config.clone());
     let without = "send SIGHUP to the process instead";
     let url = AdminUrl::configured(&sources, "/reload", without)?;

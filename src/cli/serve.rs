@@ -30,7 +30,7 @@ Examples:
 On SIGTERM it finishes the calls in flight and stops. On SIGHUP, or `gatepost reload`, it
 reloads its configuration; one with errors changes nothing. Keys that `gatepost key` makes
 or revokes take effect within seconds by themselves.")]
-pub(super) struct Serve {
+pub(super) struct ServeArgs {
     /// The configuration [default: the one `GATEPOST_CONFIG` names, else none]
     #[arg(long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
@@ -43,7 +43,7 @@ pub(super) struct Serve {
 ///
 /// # Errors
 /// If the configuration has errors or a listener cannot be opened.
-pub(super) fn run(serve: &Serve) -> Result<(), CliError> {
+pub(super) fn run(serve: &ServeArgs) -> Result<(), CliError> {
     let mut sources = Sources::new(serve.config.clone());
     sources.listen.clone_from(&serve.listen);
     let checked = load(&sources)?;
@@ -158,7 +158,7 @@ pub(super) fn open_listeners(
 ) -> Result<Edge, CliError> {
     let config = &checked.config;
     Edge::open(
-        &config::Server {
+        &config::ServerConfig {
             max_connections: places,
             ..config.server.clone()
         },

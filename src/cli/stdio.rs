@@ -48,7 +48,7 @@ Examples:
 A client starts this itself: it speaks MCP over standard input and output, and logs
 to standard error. It runs beside `serve` and beside other clients: each process has
 its own audit journal and change store, such as `audit.stdio-1.jsonl` for `audit.jsonl`.", demo_example("  gatepost stdio --demo\n")))]
-pub(super) struct Stdio {
+pub(super) struct StdioArgs {
     /// The configuration [default: the one `GATEPOST_CONFIG` names, else none]
     #[arg(long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
@@ -65,8 +65,8 @@ pub(super) struct Stdio {
 ///
 /// # Errors
 /// If the configuration has errors or the instance is ambiguous.
-pub(super) fn run(stdio: &Stdio) -> Result<(), CliError> {
-    match Server::prepare(stdio) {
+pub(super) fn run(stdio: &StdioArgs) -> Result<(), CliError> {
+    match StdioServer::prepare(stdio) {
         Ok(server) => server.serve(),
         Err(error) => {
             refuse_client(&error);
@@ -76,7 +76,7 @@ pub(super) fn run(stdio: &Stdio) -> Result<(), CliError> {
 }
 
 /// Everything that is needed to serve the client.
-struct Server {
+struct StdioServer {
     instance: InstanceName,
     gateway: Arc<ArcSwap<Gateway>>,
     telemetry: Arc<Telemetry>,
@@ -84,12 +84,12 @@ struct Server {
     company: Option<super::demo::DemoServer>,
 }
 
-impl Server {
+impl StdioServer {
     /// Reads the configuration and opens its files.
     ///
     /// # Errors
     /// If the client cannot be served.
-    fn prepare(stdio: &Stdio) -> Result<Self, CliError> {
+    fn prepare(stdio: &StdioArgs) -> Result<Self, CliError> {
         let sources = Sources::new(stdio.config.clone());
         let filter = sources.log_filter().unwrap_or("warn").to_owned();
         logging::start(&filter).map_err(|error| CliError::UnusableConfig(error.to_string()))?;

@@ -12,7 +12,7 @@ use super::schema;
 /// authentication, so it must not be reachable from outside.
 #[derive(Clone, Debug, Deserialize, JsonSchema, SmartDefault)]
 #[serde(deny_unknown_fields, default)]
-pub struct Admin {
+pub struct AdminConfig {
     /// The address. Default `127.0.0.1:9090`; an empty text disables the listener.
     #[default(Some(SocketAddr::from(([127, 0, 0, 1], 9090))))]
     #[serde(deserialize_with = "address_or_off")]

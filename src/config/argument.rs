@@ -8,20 +8,20 @@ use serde_json::Value;
 
 use super::schema;
 use gatepost_odoo::{ArgumentName, ModelName};
-use gatepost_policy::{self, ArgumentKind, Bounds};
+use gatepost_policy::{self, ArgumentKind, NumberRange};
 
 /// The arguments that a method accepts: these and no others.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(transparent)]
-pub struct Arguments(
+pub struct ArgumentsConfig(
     #[schemars(extend("propertyNames" = { "format": "argument-name" }))]
-    pub  BTreeMap<ArgumentName, Argument>,
+    pub  BTreeMap<ArgumentName, ArgumentConfig>,
 );
 
 /// Which values an argument of a method accepts.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct Argument {
+pub struct ArgumentConfig {
     /// `boolean`, `id`, `ids`, `integer`, `number` or `text`. Default: `ids`
     /// with `ids_of`, otherwise the type of the values in `allowed`.
     #[serde(rename = "type")]
@@ -73,18 +73,18 @@ pub(super) struct InvalidArgumentRule {
     pub(super) hint: &'static str,
 }
 
-impl Arguments {
+impl ArgumentsConfig {
     /// The arguments in the form that policy uses. An invalid one, which the checks
     /// report, is not accepted.
     pub(super) fn to_policy(&self) -> gatepost_policy::Arguments {
-        let right = |(name, argument): (&ArgumentName, &Argument)| {
+        let right = |(name, argument): (&ArgumentName, &ArgumentConfig)| {
             Some((name.clone(), argument.to_policy().ok()?))
         };
         gatepost_policy::Arguments::new(self.0.iter().filter_map(right).collect())
     }
 }
 
-impl Argument {
+impl ArgumentConfig {
     /// The argument in the form that policy uses.
     ///
     /// # Errors
@@ -143,7 +143,7 @@ impl Argument {
             let message = "`min` is greater than `max`, so no number is accepted";
             return Err(wrong("min", message, "write the smaller number in `min`"));
         }
-        let bounds = Bounds {
+        let bounds = NumberRange {
             min: self.min,
             max: self.max,
         };
@@ -188,10 +188,10 @@ impl Argument {
 
 #[cfg(test)]
 mod tests {
-    use super::Argument;
+    use super::ArgumentConfig;
 
     fn describe(rule: &str) -> String {
-        let argument: Argument = toml::from_str(rule).unwrap();
+        let argument: ArgumentConfig = toml::from_str(rule).unwrap();
         match argument.to_policy() {
             Ok(argument) => argument.to_string(),
             Err(wrong) => format!("{}: {}", wrong.key.unwrap_or("-"), wrong.message),

@@ -11,7 +11,7 @@ use crate::audit::{ChainKey, JournalSettings, Rotation};
 /// Where and how all calls to Odoo are recorded.
 #[derive(Clone, Debug, Deserialize, JsonSchema, SmartDefault)]
 #[serde(deny_unknown_fields, default)]
-pub struct Audit {
+pub struct AuditConfig {
     /// The journal file. Default: none.
     #[schemars(extend("format" = "path"))]
     pub file: Option<PathBuf>,
@@ -35,7 +35,7 @@ pub struct Audit {
     pub include_values: bool,
 }
 
-impl Audit {
+impl AuditConfig {
     /// Whether any record is written.
     pub fn is_enabled(&self) -> bool {
         self.file.is_some() || self.stdout

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use super::{Grant, Instance, Provider, Redis, ValidConfig};
+use super::{GrantConfig, InstanceConfig, ProviderConfig, RedisConfig, ValidConfig};
 use crate::{
     access::{self, InstanceSettings},
     audit::{self, Journal},
@@ -16,7 +16,7 @@ use gatepost_identity::{
     self, ApiKeyId, CacheTtls, ClaimRules, EgressPolicy, Facade, Grants, InvalidProvider,
     ProtectedResource, ProviderSettings, ProviderTrust,
 };
-use gatepost_odoo_client::{ApiKey, InvalidOdooClientSettings, OdooClient, OdooClientSettings};
+use gatepost_odoo_client::{InvalidOdooClientSettings, OdooApiKey, OdooClient, OdooClientSettings};
 use gatepost_state::{
     limits::{AddressLimiter, Limiter, Rate, SharedLimiter},
     redis::{InvalidRedisUrl, RedisSettings, RedisUrl},
@@ -253,7 +253,7 @@ impl ValidConfig {
         })?)
     }
 
-    fn redis_settings(&self, redis: &Redis) -> Result<RedisSettings, BuildError> {
+    fn redis_settings(&self, redis: &RedisConfig) -> Result<RedisSettings, BuildError> {
         let tls = gatepost_tls::client_config(redis.ca_file.as_deref())
             .map_err(BuildError::RedisUntrusted)?;
         Ok(RedisSettings {
@@ -266,7 +266,7 @@ impl ValidConfig {
         })
     }
 
-    fn shared_limiter(&self, redis: &Redis) -> Result<SharedLimiter, BuildError> {
+    fn shared_limiter(&self, redis: &RedisConfig) -> Result<SharedLimiter, BuildError> {
         let settings = self.redis_settings(redis)?;
         Ok(SharedLimiter::new(
             settings,
@@ -308,7 +308,7 @@ impl ValidConfig {
 
     fn endpoint(
         &self,
-        (name, instance): (&InstanceName, &Instance),
+        (name, instance): (&InstanceName, &InstanceConfig),
         providers: &Providers,
         other: &Gateway,
     ) -> Result<Endpoint, BuildError> {
@@ -328,7 +328,7 @@ impl ValidConfig {
                 .service_keys
                 .get(name)
                 .cloned()
-                .unwrap_or_else(|| ApiKey::new("")),
+                .unwrap_or_else(|| OdooApiKey::new("")),
             service_key_may_write: instance.service_key_writes,
             credentials: self
                 .secrets
@@ -375,7 +375,7 @@ impl ValidConfig {
     fn provider_settings(
         &self,
         name: &ProviderName,
-        provider: &Provider,
+        provider: &ProviderConfig,
         trust: ProviderTrust,
     ) -> ProviderSettings {
         ProviderSettings {
@@ -422,7 +422,7 @@ impl ValidConfig {
         }
     }
 
-    fn grant(&self, grant: &Grant) -> gatepost_identity::Grant {
+    fn grant(&self, grant: &GrantConfig) -> gatepost_identity::Grant {
         let text = |text: &Option<String>| text.as_deref().map(Into::into);
         let names = self.config.instances.keys();
         gatepost_identity::Grant {
@@ -465,7 +465,7 @@ fn reuse_or_open_store(
         .map_err(BuildError::Changes)
 }
 
-fn client_settings(instance: &Instance) -> OdooClientSettings {
+fn client_settings(instance: &InstanceConfig) -> OdooClientSettings {
     OdooClientSettings {
         url: instance.url.clone(),
         database: instance.database.clone(),

@@ -14,7 +14,7 @@ use gatepost_state::store::{Retention, StoreLocation};
 /// the process.
 #[derive(Clone, Debug, Deserialize, JsonSchema, SmartDefault)]
 #[serde(deny_unknown_fields, default)]
-pub struct Changes {
+pub struct ChangesConfig {
     /// The file. Default: none.
     #[schemars(extend("format" = "path"))]
     pub file: Option<PathBuf>,
@@ -53,7 +53,7 @@ pub struct Changes {
     pub max_redis_mb: u32,
 }
 
-impl Changes {
+impl ChangesConfig {
     /// How long each kind of entry is retained.
     pub(super) fn retention(&self) -> Retention {
         Retention {

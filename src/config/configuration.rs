@@ -6,8 +6,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{
-    Admin, Audit, Changes, Facade, Grant, Instance, Keys, Limits, Provider, Redis, Role, Server,
-    Telemetry, Writes,
+    AdminConfig, AuditConfig, ChangesConfig, FacadeConfig, GrantConfig, InstanceConfig, KeysConfig,
+    LimitsConfig, ProviderConfig, RedisConfig, RoleConfig, ServerConfig, TelemetryConfig, Writes,
 };
 use gatepost_base::{InstanceName, ProviderName, RoleName};
 use gatepost_policy::Policy;
@@ -18,34 +18,34 @@ use gatepost_state::limits::{Rate, Rates};
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// The listeners for clients.
-    pub server: Server,
+    pub server: ServerConfig,
     /// The listener for operators.
-    pub admin: Admin,
+    pub admin: AdminConfig,
     /// The Odoo instances by name; at least one.
     #[schemars(extend("propertyNames" = { "format": "instance-name" }))]
-    pub instances: BTreeMap<InstanceName, Instance>,
+    pub instances: BTreeMap<InstanceName, InstanceConfig>,
     /// The identity providers by name.
     #[schemars(extend("propertyNames" = { "format": "provider-name" }))]
-    pub providers: BTreeMap<ProviderName, Provider>,
+    pub providers: BTreeMap<ProviderName, ProviderConfig>,
     /// Which callers have which roles.
-    pub grants: Vec<Grant>,
+    pub grants: Vec<GrantConfig>,
     /// The roles by name.
     #[schemars(extend("propertyNames" = { "format": "role-name" }))]
-    pub roles: BTreeMap<RoleName, Role>,
+    pub roles: BTreeMap<RoleName, RoleConfig>,
     /// The gateway's own API keys.
-    pub keys: Keys,
+    pub keys: KeysConfig,
     /// Rate limits.
-    pub limits: Limits,
+    pub limits: LimitsConfig,
     /// Traces.
-    pub telemetry: Telemetry,
+    pub telemetry: TelemetryConfig,
     /// What several replicas share.
-    pub redis: Option<Redis>,
+    pub redis: Option<RedisConfig>,
     /// The audit journal.
-    pub audit: Audit,
+    pub audit: AuditConfig,
     /// The change store.
-    pub changes: Changes,
+    pub changes: ChangesConfig,
     /// Client registration for providers without it.
-    pub facade: Option<Facade>,
+    pub facade: Option<FacadeConfig>,
 }
 
 impl Config {

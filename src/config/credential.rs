@@ -10,7 +10,7 @@ use super::InlineSecret;
 /// The API key of an Odoo user, used by calls whose role or grant names it.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct Credential {
+pub struct CredentialConfig {
     /// The API key. Prefer `api_key_file`.
     pub api_key: Option<InlineSecret>,
     /// The file that holds only the API key.

@@ -11,7 +11,7 @@ use gatepost_base::ProviderName;
 /// at the provider. Off unless configured.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Facade {
+pub struct FacadeConfig {
     /// The gateway's name as an authorization server: the origin of the public
     /// URLs, such as `https://mcp.example.com`.
     pub issuer: String,

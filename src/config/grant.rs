@@ -14,7 +14,7 @@ use gatepost_policy::Pattern;
 #[derive(Clone, Debug, Deserialize, JsonSchema, SmartDefault)]
 #[serde(deny_unknown_fields, default)]
 #[schemars(extend("required" = ["roles"]))]
-pub struct Grant {
+pub struct GrantConfig {
     /// The roles.
     #[schemars(schema_with = "schema::role_names")]
     pub roles: Vec<RoleName>,

@@ -6,14 +6,14 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use smart_default::SmartDefault;
 
-use super::{Approval, Credential, InlineSecret, Writes, schema};
+use super::{Approval, CredentialConfig, InlineSecret, Writes, schema};
 use gatepost_base::{CredentialName, ProviderName};
 
 /// One Odoo database and how to reach it.
 #[derive(Clone, Debug, Deserialize, JsonSchema, SmartDefault)]
 #[serde(deny_unknown_fields, default)]
 #[schemars(extend("required" = ["url"]))]
-pub struct Instance {
+pub struct InstanceConfig {
     /// The URL of the server, such as `http://odoo:8069`.
     pub url: String,
     /// The database; required if the server has more than one.
@@ -36,7 +36,7 @@ pub struct Instance {
     /// Further Odoo users by name, for roles and grants that name them; policy
     /// decides what calls as one of them may write.
     #[schemars(extend("propertyNames" = { "format": "credential-name" }))]
-    pub credentials: BTreeMap<CredentialName, Credential>,
+    pub credentials: BTreeMap<CredentialName, CredentialConfig>,
     /// The identity providers whose tokens are accepted; clients log in at the
     /// first. Default: all.
     #[schemars(schema_with = "schema::provider_names")]

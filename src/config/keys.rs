@@ -8,7 +8,7 @@ use serde::Deserialize;
 /// Where the hashes of the gateway's own API keys are stored.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct Keys {
+pub struct KeysConfig {
     /// The file that `gatepost key new` writes and `gatepost serve` reads.
     #[schemars(extend("format" = "path"))]
     pub file: Option<PathBuf>,

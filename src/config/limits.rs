@@ -16,7 +16,7 @@ macro_rules! limits {
         /// Rate limits of clients, instances and callers.
         #[derive(Clone, Copy, Debug, Deserialize, JsonSchema, SmartDefault)]
         #[serde(deny_unknown_fields, default)]
-        pub struct Limits {
+        pub struct LimitsConfig {
             $(
                 $(#[$doc])*
                 #[doc = concat!("Default ", stringify!($default), ".")]
@@ -44,7 +44,7 @@ macro_rules! limits {
             )+
         }
 
-        impl Limits {
+        impl LimitsConfig {
             /// The limits of a caller with this role.
             pub(super) fn role_rates(self, role: &RoleLimits) -> CallerRates {
                 let limits = Self { $($caller_key: role.$caller_key.unwrap_or(self.$caller_key),)+ ..self };
@@ -99,7 +99,7 @@ limits! {
     }
 }
 
-impl Limits {
+impl LimitsConfig {
     /// The limits of a caller whose roles have none of their own.
     pub(super) fn caller_rates(&self) -> CallerRates {
         CallerRates {

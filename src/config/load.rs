@@ -5,7 +5,7 @@ use std::sync::Arc;
 use figment::value::Value;
 
 use super::{
-    Admin, Config, check,
+    AdminConfig, Config, check,
     diagnostic::{ConfigError, ConfigErrors, ConfigLocation, EntryPart, sorted_by_location},
     excerpt::is_secret_key_name,
     layers::Layers,
@@ -140,14 +140,14 @@ fn rule_path(at: &RuleRef) -> [String; 4] {
 ///
 /// # Errors
 /// If the file is not TOML or `[admin]` is not valid.
-pub fn load_admin(sources: &Sources) -> Result<Admin, ConfigErrors> {
+pub fn load_admin(sources: &Sources) -> Result<AdminConfig, ConfigErrors> {
     let schema = config_schema();
     let layers = Layers::read(sources, SchemaNode::new(&schema))?;
     let Some(schema) = SchemaNode::new(&schema).child("admin") else {
-        return Ok(Admin::default());
+        return Ok(AdminConfig::default());
     };
     let Some(mut admin) = layers.merged().find_ref("admin").cloned() else {
-        return Ok(Admin::default());
+        return Ok(AdminConfig::default());
     };
     let mut violations = Vec::new();
     schema.validate(&mut admin, &mut vec!["admin".to_owned()], &mut violations);

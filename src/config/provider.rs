@@ -14,7 +14,7 @@ use gatepost_identity::Validation;
 #[derive(Clone, Debug, Deserialize, JsonSchema, SmartDefault)]
 #[serde(deny_unknown_fields, default)]
 #[schemars(extend("required" = ["issuer"]))]
-pub struct Provider {
+pub struct ProviderConfig {
     /// The product, which sets the defaults of other keys. Default `other`.
     pub kind: ProviderKind,
     /// Its issuer, exactly as in its metadata and tokens, such as
@@ -195,7 +195,7 @@ pub enum StepUp {
 /// Zitadel's role claim for all projects.
 const ZITADEL_ROLES: &str = "/urn:zitadel:iam:org:project:roles";
 
-impl Provider {
+impl ProviderConfig {
     /// Whether it is a Zitadel, whatever `kind` says. There an audience proves
     /// nothing, so grants must require roles.
     pub fn is_zitadel(&self) -> bool {

@@ -14,7 +14,7 @@ use gatepost_state::limits::LimiterFailureMode;
 #[derive(Clone, Debug, Deserialize, JsonSchema, SmartDefault)]
 #[serde(deny_unknown_fields, default)]
 #[schemars(extend("required" = ["url"]))]
-pub struct Redis {
+pub struct RedisConfig {
     /// Its URL without the password: `redis://user@host:6379/0`, `rediss://…` for
     /// TLS, `unix:///run/redis/redis.sock?db=0`.
     pub url: String,

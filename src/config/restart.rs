@@ -1,6 +1,6 @@
 //! Which settings a reload cannot apply.
 
-use super::{Admin, Config, Server, Telemetry};
+use super::{AdminConfig, Config, ServerConfig, TelemetryConfig};
 
 impl Config {
     /// The settings that differ in a newer configuration, and that a running process
@@ -23,7 +23,7 @@ fn differing<const N: usize>(settings: [(&'static str, bool); N]) -> Vec<&'stati
 
 // Each of these names every field, so that a new one is on one of the sides.
 
-impl Server {
+impl ServerConfig {
     fn settings_that_need_restart(&self, newer: &Self) -> Vec<&'static str> {
         let Self {
             listen,
@@ -90,7 +90,7 @@ impl Server {
     }
 }
 
-impl Admin {
+impl AdminConfig {
     fn settings_that_need_restart(&self, newer: &Self) -> Vec<&'static str> {
         let Self {
             listen,
@@ -103,7 +103,7 @@ impl Admin {
     }
 }
 
-impl Telemetry {
+impl TelemetryConfig {
     fn settings_that_need_restart(&self, newer: &Self) -> Vec<&'static str> {
         let Self {
             otlp_url,

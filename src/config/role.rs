@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use smart_default::SmartDefault;
 
-use super::{Approval, Arguments, RoleLimits, Writes, schema};
+use super::{Approval, ArgumentsConfig, RoleLimits, Writes, schema};
 use gatepost_base::CredentialName;
 use gatepost_odoo::{Domain, MethodName, Operation};
 use gatepost_policy::{self, Pattern};
@@ -15,7 +15,7 @@ use gatepost_policy::{self, Pattern};
 /// A role: a list of rules, each of which allows or denies something.
 #[derive(Clone, Debug, Deserialize, JsonSchema, SmartDefault)]
 #[serde(deny_unknown_fields, default)]
-pub struct Role {
+pub struct RoleConfig {
     /// The credential of the Odoo user that calls with this role act as, such as
     /// `sales`. Default: the instance's own API key.
     #[schemars(schema_with = "schema::credential_name")]
@@ -30,14 +30,14 @@ pub struct Role {
     /// Limits for its callers that differ from `[limits]`.
     pub limits: Option<RoleLimits>,
     /// The rules (`[[roles.NAME.rules]]`).
-    pub rules: Vec<Rule>,
+    pub rules: Vec<RuleConfig>,
 }
 
 /// Something that a role allows or denies.
 #[derive(Clone, Debug, Deserialize, JsonSchema, SmartDefault)]
 #[serde(deny_unknown_fields, default)]
 #[schemars(extend("required" = ["models"]))]
-pub struct Rule {
+pub struct RuleConfig {
     /// Instances by name or pattern. Default: every instance.
     #[default(every_name())]
     #[schemars(schema_with = "schema::patterns")]
@@ -56,7 +56,7 @@ pub struct Rule {
     /// Which arguments methods accept, by method and argument. A method that is not
     /// listed here accepts any.
     #[schemars(extend("propertyNames" = { "format": "method-name" }))]
-    pub arguments: BTreeMap<MethodName, Arguments>,
+    pub arguments: BTreeMap<MethodName, ArgumentsConfig>,
     /// Fields that may be read, by name or pattern. Default: all but secret ones.
     /// In a rule with `deny`: the fields denied; `*` denies the whole model.
     #[default(every_name())]
@@ -75,18 +75,18 @@ pub struct Rule {
     pub deny: bool,
 }
 
-impl Role {
+impl RoleConfig {
     /// The role in the form that policy uses.
     pub fn to_policy(&self) -> gatepost_policy::Role {
         gatepost_policy::Role {
-            rules: self.rules.iter().map(Rule::to_policy).collect(),
+            rules: self.rules.iter().map(RuleConfig::to_policy).collect(),
             credential: self.credential.clone(),
             write_mode: self.writes.to_mode(self.approval),
         }
     }
 }
 
-impl Rule {
+impl RuleConfig {
     /// The operations, with defaults filled in.
     pub(super) fn operations(&self) -> Vec<Operation> {
         let mut operations = match &self.operations {

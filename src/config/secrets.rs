@@ -9,16 +9,16 @@ use serde::Deserialize;
 use crate::audit::ChainKey;
 use gatepost_base::{CredentialName, InstanceName, ProviderName};
 use gatepost_identity::{ApiKeyStore, ClientAuth};
-use gatepost_odoo_client::ApiKey;
+use gatepost_odoo_client::OdooApiKey;
 use gatepost_state::redis::RedisPassword;
 
 /// The secrets that a configuration holds or names.
 #[derive(Clone, Debug, Default)]
 pub struct Secrets {
     /// The Odoo API key of every instance.
-    pub service_keys: BTreeMap<InstanceName, ApiKey>,
+    pub service_keys: BTreeMap<InstanceName, OdooApiKey>,
     /// The Odoo API keys of the credentials of every instance.
-    pub credentials: BTreeMap<InstanceName, BTreeMap<CredentialName, ApiKey>>,
+    pub credentials: BTreeMap<InstanceName, BTreeMap<CredentialName, OdooApiKey>>,
     /// The gateway's own keys; `None` if no file is configured or it does not exist yet.
     pub keyring: Option<ApiKeyStore>,
     /// How the gateway authenticates to each identity provider.

@@ -13,13 +13,13 @@ use gatepost_base::RoleName;
 /// Where and how clients connect.
 #[derive(Clone, Debug, Deserialize, JsonSchema, SmartDefault)]
 #[serde(deny_unknown_fields, default)]
-pub struct Server {
+pub struct ServerConfig {
     /// Addresses to listen on. Default `127.0.0.1:8080`.
     #[default(vec![SocketAddr::from(([127, 0, 0, 1], 8080))])]
     #[schemars(schema_with = "schema::addresses")]
     pub listen: Vec<SocketAddr>,
     /// Certificate and key; without them the listeners use plain HTTP.
-    pub tls: Option<Tls>,
+    pub tls: Option<TlsConfig>,
     /// The role of unauthenticated callers. Only allowed if every address in
     /// `listen` is a loopback address, and no setting is for callers from other
     /// machines. Requests through a proxy are rejected. Default: all are rejected.
@@ -93,7 +93,7 @@ pub struct Server {
 /// The certificate of the listeners; both files are reloaded when they change.
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Tls {
+pub struct TlsConfig {
     /// PEM file with the certificate chain, the server's own first.
     #[schemars(extend("format" = "path"))]
     pub certificate_file: PathBuf,

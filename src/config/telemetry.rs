@@ -9,7 +9,7 @@ use smart_default::SmartDefault;
 /// Where traces are sent. Metrics are always on the admin listener.
 #[derive(Clone, Debug, Deserialize, JsonSchema, SmartDefault)]
 #[serde(deny_unknown_fields, default)]
-pub struct Telemetry {
+pub struct TelemetryConfig {
     /// A collector that accepts OTLP over HTTP, such as `http://collector:4318`.
     /// Default: no traces.
     pub otlp_url: Option<String>,

@@ -1,11 +1,11 @@
 //! Which tokens an instance accepts, with the defaults filled in.
 
-use super::{Config, Grant, Instance};
+use super::{Config, GrantConfig, InstanceConfig};
 use gatepost_base::{InstanceName, ProviderName};
 
 impl Config {
     /// The providers whose tokens an instance accepts.
-    pub fn providers_of(&self, instance: &Instance) -> Vec<ProviderName> {
+    pub fn providers_of(&self, instance: &InstanceConfig) -> Vec<ProviderName> {
         match &instance.providers {
             Some(named) => named.clone(),
             None => self.providers.keys().cloned().collect(),
@@ -13,7 +13,7 @@ impl Config {
     }
 
     /// The audiences of which a token for an instance must have one.
-    pub fn audiences_of(&self, instance: &Instance) -> Vec<String> {
+    pub fn audiences_of(&self, instance: &InstanceConfig) -> Vec<String> {
         if let Some(audiences) = &instance.audiences {
             return audiences.clone();
         }
@@ -30,13 +30,13 @@ impl Config {
     }
 
     /// The scopes that a first login for an instance requests.
-    pub fn challenge_scopes_of(&self, instance: &Instance) -> Vec<String> {
+    pub fn challenge_scopes_of(&self, instance: &InstanceConfig) -> Vec<String> {
         if let Some(scopes) = &instance.challenge_scopes {
             return scopes.clone();
         }
         let providers = self.providers_of(instance);
         let first = providers.first().and_then(|name| self.providers.get(name));
-        first.map_or_else(Vec::new, super::Provider::challenge_scopes)
+        first.map_or_else(Vec::new, super::ProviderConfig::challenge_scopes)
     }
 
     /// The audiences of all instances with this provider.
@@ -50,7 +50,7 @@ impl Config {
     }
 }
 
-impl Grant {
+impl GrantConfig {
     /// Whether the grant applies in an instance.
     pub fn applies_to(&self, instance: &InstanceName) -> bool {
         let mut patterns = self.instances.iter();

@@ -63,7 +63,7 @@ const ROUTES: RouteTable<AdminRoute> = RouteTable(&[
 ]);
 
 /// Serves the admin listener.
-pub(super) struct Admin<H> {
+pub(super) struct AdminServer<H> {
     gateway: Arc<ArcSwap<H>>,
     telemetry: Arc<Telemetry>,
     bounds: Bounds,
@@ -74,7 +74,7 @@ pub(super) struct Admin<H> {
     cached_readiness: Mutex<Option<(Instant, Readiness)>>,
 }
 
-impl<H: RequestHandler> Admin<H> {
+impl<H: RequestHandler> AdminServer<H> {
     pub(super) fn new(
         gateway: Arc<ArcSwap<H>>,
         telemetry: Arc<Telemetry>,
@@ -271,7 +271,7 @@ impl<H: RequestHandler> Admin<H> {
 }
 
 #[async_trait]
-impl<H: RequestHandler> HttpServerApp for Admin<H> {
+impl<H: RequestHandler> HttpServerApp for AdminServer<H> {
     async fn process_new_http(
         self: &Arc<Self>,
         mut session: ServerSession,

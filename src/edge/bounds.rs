@@ -21,8 +21,8 @@ pub(super) struct Bounds {
     pub(super) heartbeat_interval: Duration,
 }
 
-impl From<&config::Server> for Bounds {
-    fn from(server: &config::Server) -> Self {
+impl From<&config::ServerConfig> for Bounds {
+    fn from(server: &config::ServerConfig) -> Self {
         Self {
             max_head_bytes: server.max_header_bytes,
             head_timeout: Duration::from_millis(server.header_timeout_ms),

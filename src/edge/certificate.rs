@@ -18,7 +18,7 @@ use rustls::{
 use tokio::time::sleep;
 use tracing::{error, info, warn};
 
-use crate::config::Tls;
+use crate::config::TlsConfig;
 use gatepost_base::{digest::parts_digest, sync::lock};
 use gatepost_tls::{
     CertificateProblem, InvalidServerCertificate, ServerCertificate, ServerCertificateFiles,
@@ -30,7 +30,7 @@ const POLL_INTERVAL: Duration = Duration::from_secs(2);
 /// The certificate for the next handshake.
 #[derive(Debug)]
 pub(super) struct Certificate {
-    files: Tls,
+    files: TlsConfig,
     current: ArcSwap<ServerCertificate>,
     /// Of the files that were read last, valid or not, so that each error is logged once.
     last_fingerprint: Mutex<[u8; 32]>,
@@ -43,7 +43,7 @@ impl Certificate {
     ///
     /// # Errors
     /// [`InvalidServerCertificate`].
-    pub(super) fn load(files: &Tls) -> Result<Self, InvalidServerCertificate> {
+    pub(super) fn load(files: &TlsConfig) -> Result<Self, InvalidServerCertificate> {
         let read = read_files(files)?;
         let loaded = Self {
             current: ArcSwap::from_pointee(read.parse()?),
@@ -169,6 +169,6 @@ fn log_reload(result: &Result<bool, InvalidServerCertificate>) {
     }
 }
 
-fn read_files(files: &Tls) -> Result<ServerCertificateFiles<'_>, InvalidServerCertificate> {
+fn read_files(files: &TlsConfig) -> Result<ServerCertificateFiles<'_>, InvalidServerCertificate> {
     ServerCertificateFiles::read(&files.certificate_file, &files.key_file)
 }

@@ -26,7 +26,7 @@ use gatepost_state::limits::network_of;
 #[derive(Debug)]
 pub(super) struct Places {
     limits: PlaceLimits,
-    table: std::sync::Mutex<Table>,
+    table: std::sync::Mutex<ConnectionTable>,
     /// Notified when a place is free.
     freed: Notify,
     /// Held by the listener whose turn it is to wait for a place.
@@ -44,7 +44,7 @@ pub(super) struct PlaceLimits {
 }
 
 #[derive(Debug, Default)]
-struct Table {
+struct ConnectionTable {
     open: usize,
     by_address: HashMap<IpAddr, AddressPlaces>,
     /// The connections without a request, longest first.
@@ -80,7 +80,7 @@ struct Eviction {
     is_told: AtomicBool,
 }
 
-impl Table {
+impl ConnectionTable {
     fn add_idle(&mut self, connection: IdleConnection) -> u64 {
         let key = self.next;
         self.next = key.wrapping_add(1);

@@ -37,7 +37,7 @@ mod tests;
 pub use admin::{CONFIG_FILE_HEADER, SERVER_NAME};
 pub use cannot_listen::{CannotListen, try_listen};
 pub use descriptors::DescriptorLimit;
-pub use reload::{ProcessTasks, Reload};
+pub use reload::{ProcessTasks, ReloadHandler};
 pub use request_handler::{RequestHandler, RequestTerms};
 pub use server::{Edge, EdgeOpenError};
 pub use shutdown::ShutdownHandle;

@@ -16,12 +16,12 @@ use super::certificate::Certificate;
 ///
 /// Returns warnings for the administrator, or why nothing was changed. A panic in it is
 /// logged and changes nothing.
-pub type Reload = Box<dyn Fn() -> Result<Vec<String>, String> + Send + Sync>;
+pub type ReloadHandler = Box<dyn Fn() -> Result<Vec<String>, String> + Send + Sync>;
 
 /// What a process does beside serving requests.
 pub struct ProcessTasks {
     /// What SIGHUP and `gatepost reload` do.
-    pub reload: Reload,
+    pub reload: ReloadHandler,
     /// The configuration file that it reads, if there is one.
     pub config_file: Option<PathBuf>,
     /// Tasks that run until the process ends.
@@ -33,7 +33,7 @@ pub struct ProcessTasks {
 pub(super) struct Reloads {
     pub(super) certificate: Option<Arc<Certificate>>,
     /// Without one, only the certificates are.
-    pub(super) configuration: OnceLock<Reload>,
+    pub(super) configuration: OnceLock<ReloadHandler>,
     /// The configuration file that is read.
     pub(super) config_file: OnceLock<PathBuf>,
 }

@@ -12,7 +12,7 @@ use tokio::sync::Mutex;
 use tracing::info;
 
 use super::{
-    admin::{Admin, AdminHosts},
+    admin::{AdminHosts, AdminServer},
     bounds::Bounds,
     cannot_listen::{CannotListen, bind},
     certificate::Certificate,
@@ -60,8 +60,8 @@ impl Edge {
     /// # Errors
     /// [`EdgeOpenError`].
     pub fn open<H: RequestHandler>(
-        server: &config::Server,
-        admin: &config::Admin,
+        server: &config::ServerConfig,
+        admin: &config::AdminConfig,
         gateway: &Arc<ArcSwap<H>>,
         telemetry: &Arc<Telemetry>,
     ) -> Result<Self, EdgeOpenError> {
@@ -110,7 +110,7 @@ impl Edge {
         let mut admin_address = None;
         if let Some(address) = admin.listen {
             let (socket, address) = bind(&["admin", "listen"], address)?;
-            let handler = Admin::new(
+            let handler = AdminServer::new(
                 Arc::clone(gateway),
                 Arc::clone(telemetry),
                 bounds,

@@ -19,7 +19,7 @@ use gatepost_identity::{Bearer, Challenge, MAX_REGISTRATION_BYTES, Now};
 use gatepost_mcp::{McpHeaders, Session, Transport};
 
 /// What a request with a good head leads to.
-enum HeadOutcome {
+enum HeadDecision {
     Accepted(Box<AcceptedRequest>),
     /// The response is known already.
     Respond(HttpResponse),
@@ -40,8 +40,8 @@ impl Gateway {
         log: &mut RequestLog,
     ) -> Result<AcceptedRequest, HttpResponse> {
         match self.check_head(&head, log).await {
-            Ok(HeadOutcome::Accepted(request)) => Ok(*request),
-            Ok(HeadOutcome::Respond(response)) => Err(response),
+            Ok(HeadDecision::Accepted(request)) => Ok(*request),
+            Ok(HeadDecision::Respond(response)) => Err(response),
             // A page of a foreign origin must not read the reason either.
             Err(
                 error @ (RequestError::HostNotAllowed(_)
@@ -86,7 +86,7 @@ impl Gateway {
         &self,
         head: &Head,
         log: &mut RequestLog,
-    ) -> Result<HeadOutcome, RequestError> {
+    ) -> Result<HeadDecision, RequestError> {
         let now = Now::read();
         log.client_address = client_address(head.peer, &head.headers, &self.trusted_proxies);
         log.parent_context = trace_context(&head.headers);
@@ -96,11 +96,11 @@ impl Gateway {
             match &found {
                 Some((Route::Mcp(route), _)) => {
                     let page = landing_page::response(Some(route), &head.path);
-                    return Ok(HeadOutcome::Respond(page));
+                    return Ok(HeadDecision::Respond(page));
                 }
                 None if head.path == "/" => {
                     let page = landing_page::response(None, &head.path);
-                    return Ok(HeadOutcome::Respond(page));
+                    return Ok(HeadDecision::Respond(page));
                 }
                 Some((Route::Public(_), _)) | None => {}
             }
@@ -119,7 +119,7 @@ impl Gateway {
         head: &Head,
         now: Now,
         log: &mut RequestLog,
-    ) -> Result<HeadOutcome, RequestError> {
+    ) -> Result<HeadDecision, RequestError> {
         let instance = route.endpoint.instance.name();
         log.instance = Some(instance.clone());
         cors::check_origin(head, &self.routes, &self.allowed_origins)?;
@@ -128,7 +128,7 @@ impl Gateway {
             let response = cors::preflight_response(methods, cors::MCP_HEADERS)
                 .with_static(header::ACCESS_CONTROL_MAX_AGE, "600")
                 .with_headers(&cors_headers);
-            return Ok(HeadOutcome::Respond(response));
+            return Ok(HeadDecision::Respond(response));
         }
         if head.token_in_query {
             let challenge = self.challenge(&route, &Challenge::InvalidRequest);
@@ -179,7 +179,7 @@ impl Gateway {
             return Err(RequestError::NotAcceptable);
         }
         let transport = Transport::Http(McpHeaders::from_headers(&head.headers)?);
-        Ok(HeadOutcome::Accepted(Box::new(AcceptedRequest {
+        Ok(HeadDecision::Accepted(Box::new(AcceptedRequest {
             accepts_event_stream: accepts.event_stream,
             requires_event_stream: !accepts.json,
             max_body_bytes: self.max_body_bytes,
@@ -201,7 +201,7 @@ impl Gateway {
         methods: &'static str,
         head: &Head,
         now: Now,
-    ) -> Result<HeadOutcome, RequestError> {
+    ) -> Result<HeadDecision, RequestError> {
         let cors_headers = cors::any_origin_header();
         let allowed = methods.split(", ").any(|one| one == head.method.as_str());
         let response = match route {
@@ -218,7 +218,7 @@ impl Gateway {
                 if !is_json(&head.headers) {
                     return Err(RequestError::UnsupportedMediaType);
                 }
-                return Ok(HeadOutcome::Accepted(Box::new(AcceptedRequest {
+                return Ok(HeadDecision::Accepted(Box::new(AcceptedRequest {
                     accepts_event_stream: false,
                     requires_event_stream: false,
                     max_body_bytes: MAX_REGISTRATION_BYTES,
@@ -232,7 +232,7 @@ impl Gateway {
                 public_endpoints::resource_document(&route, facade, now).await?
             }
         };
-        Ok(HeadOutcome::Respond(response.with_headers(&cors_headers)))
+        Ok(HeadDecision::Respond(response.with_headers(&cors_headers)))
     }
 }
 

@@ -14,7 +14,7 @@ use crate::{
     telemetry::RequestLog,
 };
 use gatepost_base::{RoleName, TraceId};
-use gatepost_mcp::{ProtocolEra, Request, elicitation::InputResponse};
+use gatepost_mcp::{ProtocolEra, RpcRequest, elicitation::InputResponse};
 use gatepost_odoo::Operation;
 use gatepost_odoo_client::CallStats;
 use gatepost_policy::Forbidden;
@@ -23,7 +23,7 @@ use gatepost_state::limits::{RateLimited, ToolClass};
 /// One call to Odoo: who makes it, and how its client can be reached.
 pub(super) struct CallContext<'a> {
     gateway: &'a Gateway,
-    request: &'a Request<'a>,
+    request: &'a RpcRequest<'a>,
     /// As authenticated now, if the call writes.
     caller: Cow<'a, RequestContext>,
     operation: Operation,
@@ -35,7 +35,7 @@ impl<'a> CallContext<'a> {
     /// is authenticated again.
     pub(super) async fn reauthenticate(
         conversation: &Conversation<'a>,
-        request: &'a Request<'a>,
+        request: &'a RpcRequest<'a>,
         operation: Operation,
     ) -> Result<Self, RequestError> {
         let (gateway, context) = (conversation.gateway, conversation.context);

@@ -12,7 +12,7 @@ use super::{
 use crate::{telemetry::RequestLog, tools};
 use gatepost_identity::Now;
 use gatepost_mcp::{
-    Batch, Body, Envelope, Inbound, Method, Request, RequestId, ResponseBuilder, Session,
+    Batch, Body, Envelope, Inbound, Method, RequestId, ResponseBuilder, RpcRequest, Session,
     handshake, stateless,
 };
 use gatepost_odoo::Operation;
@@ -123,7 +123,7 @@ impl Conversation<'_> {
     }
 
     /// Responds to one request. A new MCP method is an arm here.
-    async fn dispatch(&mut self, request: &Request<'_>) -> Result<HttpResponse, RequestError> {
+    async fn dispatch(&mut self, request: &RpcRequest<'_>) -> Result<HttpResponse, RequestError> {
         let (gateway, context) = (self.gateway, self.context);
         let title = format!("Odoo ({})", context.instance().name());
         let respond = ResponseBuilder {

@@ -24,7 +24,7 @@ use gatepost_identity::{
 };
 use gatepost_mcp::Session;
 use gatepost_odoo::Operation;
-use gatepost_odoo_client::{ApiKey, OdooClient, OdooClientSettings};
+use gatepost_odoo_client::{OdooApiKey, OdooClient, OdooClientSettings};
 use gatepost_policy::{Pattern, Policy, Role, Rule, WriteMode};
 
 const ALL_OPERATIONS: [Operation; 5] = [
@@ -61,9 +61,9 @@ fn instance(name: &InstanceName, service_key_writes: bool) -> Instance {
         write_mode: WriteMode::Direct,
         name: name.clone(),
         client: OdooClient::new(link).unwrap(),
-        service_key: ApiKey::new("service"),
+        service_key: OdooApiKey::new("service"),
         service_key_may_write: service_key_writes,
-        credentials: BTreeMap::from([(named("sales"), ApiKey::new("sales"))]),
+        credentials: BTreeMap::from([(named("sales"), OdooApiKey::new("sales"))]),
         web_url: "http://127.0.0.1:9".into(),
         schema_ttl: Duration::from_secs(1),
     })

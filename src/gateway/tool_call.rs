@@ -13,7 +13,7 @@ use crate::{
 };
 use gatepost_base::text::bounded;
 use gatepost_mcp::{
-    ProtocolEra, ProtocolError, Request, content::ToolResult, elicitation::ElicitRequest,
+    ProtocolEra, ProtocolError, RpcRequest, content::ToolResult, elicitation::ElicitRequest,
 };
 use gatepost_state::limits::RateLimited;
 
@@ -28,7 +28,7 @@ impl Conversation<'_> {
     /// Calls a tool, after all checks of the call.
     pub(super) async fn call_tool(
         &mut self,
-        request: &Request<'_>,
+        request: &RpcRequest<'_>,
     ) -> Result<ToolOutcome, RequestError> {
         let input_response = match request.era() {
             ProtocolEra::Handshake => None,

@@ -22,12 +22,12 @@ pub struct ModelEntry {
 /// If it is not a list of objects with `model` and `display_name`.
 pub fn parse_models(answer: &[u8]) -> Result<Vec<ModelEntry>, serde_json::Error> {
     #[derive(Deserialize)]
-    struct Row {
+    struct ModelRow {
         model: String,
         display_name: Box<str>,
     }
 
-    let rows: Vec<Row> = serde_json::from_slice(answer)?;
+    let rows: Vec<ModelRow> = serde_json::from_slice(answer)?;
     Ok(rows
         .into_iter()
         .filter_map(|row| {

@@ -112,20 +112,20 @@ impl<'a> Row<'a> {
 
 /// A text, borrowed unless it has escapes.
 #[derive(Deserialize)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+struct JsonText<'a>(#[serde(borrow)] Cow<'a, str>);
 
 impl<'a> Cell<'a> {
     fn of(raw: &'a str) -> Self {
         match raw.as_bytes().first() {
             Some(b't') => Self::Bool(true),
             Some(b'f') => Self::Bool(false),
-            Some(b'"') => serde_json::from_str::<Text<'a>>(raw)
+            Some(b'"') => serde_json::from_str::<JsonText<'a>>(raw)
                 .map_or(Self::Other(raw), |text| Self::Text(text.0)),
             Some(b'-' | b'0'..=b'9') => Self::Number(raw),
             Some(b'[') => serde_json::from_str::<Vec<i64>>(raw)
                 .map(Self::Ids)
                 .or_else(|_not_ids| {
-                    serde_json::from_str::<(i64, Option<Text<'_>>)>(raw).map(|(id, name)| {
+                    serde_json::from_str::<(i64, Option<JsonText<'_>>)>(raw).map(|(id, name)| {
                         Self::Reference(id, name.map_or_else(Cow::default, |name| name.0))
                     })
                 })
@@ -137,9 +137,9 @@ impl<'a> Cell<'a> {
 
 impl<'de: 'a, 'a> Deserialize<'de> for Row<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
+        struct RowVisitor;
 
-        impl<'de> de::Visitor<'de> for Visitor {
+        impl<'de> de::Visitor<'de> for RowVisitor {
             type Value = Row<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -149,7 +149,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Row<'a> {
             fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Row<'de>, M::Error> {
                 let mut id = None;
                 let mut cells = Vec::with_capacity(16);
-                while let Some(Text(key)) = map.next_key()? {
+                while let Some(JsonText(key)) = map.next_key()? {
                     if key == "id" {
                         id = Some(map.next_value()?);
                     } else {
@@ -165,7 +165,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Row<'a> {
             }
         }
 
-        deserializer.deserialize_map(Visitor)
+        deserializer.deserialize_map(RowVisitor)
     }
 }
 

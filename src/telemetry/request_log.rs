@@ -7,7 +7,7 @@ use super::{
 };
 use gatepost_base::{InstanceName, Subject, TraceContext, TraceId};
 use gatepost_identity::Now;
-use gatepost_mcp::Request;
+use gatepost_mcp::RpcRequest;
 use gatepost_odoo_client::CallStats;
 use gatepost_state::limits::LimitDecision;
 
@@ -96,7 +96,7 @@ impl RequestLog {
     }
 
     /// Starts an MCP request.
-    pub fn start_operation(&mut self, request: &Request<'_>) {
+    pub fn start_operation(&mut self, request: &RpcRequest<'_>) {
         self.revision = Some(request.revision.as_str());
         self.method = Some(request.method.as_str());
         // The first started with the HTTP head, each other one when the one before it ended.

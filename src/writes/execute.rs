@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{
     Baseline, RequestFingerprint, WriteOperation, WriteOutcome, WritePlan,
-    approval::approve::{Approval, Approved, approve},
+    approval::approve::{ApprovalUse, Approved, approve},
     idempotency::entry::{Attempt, IdempotencyKey, PriorAttempt},
     recover::{recover, repeat_response, summarize_done, verify_after_error},
     send::send_calls,
@@ -58,7 +58,7 @@ async fn apply(
     request: &RequestFingerprint,
     operation: &impl WriteOperation,
     (key, unfinished): (IdempotencyKey, Option<Attempt>),
-    (plan, allowed, approval): (WritePlan, Vec<AuthorizedWrite>, Approval),
+    (plan, allowed, approval): (WritePlan, Vec<AuthorizedWrite>, ApprovalUse),
 ) -> Result<WriteOutcome, OperationError> {
     let change_id = plan.undo.as_ref().map(|_| new_change_id()).transpose()?;
     let mut baseline = Baseline::capture(access, &plan).await?;

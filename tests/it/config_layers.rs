@@ -215,8 +215,8 @@ fn credential_key_variables_replace_key_files_of_the_file() {
         .map(|(name, form)| format!("{name}: {form:?}"))
         .collect();
     insta::assert_snapshot!(forms.join("\n"), @r#"
-    audit_1: Credential { api_key: Some(".."), api_key_file: None }
-    north-sales: Credential { api_key: Some(".."), api_key_file: None }
+    audit_1: CredentialConfig { api_key: Some(".."), api_key_file: None }
+    north-sales: CredentialConfig { api_key: Some(".."), api_key_file: None }
     "#);
     assert_eq!(
         checked.secrets.credentials[&instance("production")].len(),

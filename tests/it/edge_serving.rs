@@ -21,13 +21,13 @@ use gatepost::{
 const TEST_TIMEOUT: Duration = Duration::from_mins(2);
 
 fn open(listen: SocketAddr) -> Result<Edge, gatepost::edge::EdgeOpenError> {
-    let server = config::Server {
+    let server = config::ServerConfig {
         listen: vec![listen],
-        ..config::Server::default()
+        ..config::ServerConfig::default()
     };
-    let admin = config::Admin {
+    let admin = config::AdminConfig {
         listen: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
-        ..config::Admin::default()
+        ..config::AdminConfig::default()
     };
     let gateway = Arc::new(ArcSwap::from_pointee(Gateway::default()));
     Edge::open(&server, &admin, &gateway, &Arc::new(Telemetry::new()))

@@ -10,7 +10,7 @@ use arc_swap::ArcSwapOption;
 
 use super::{
     provider_error::{ProviderError, ProviderUnavailable},
-    single_flight::{InFlight, SingleFlight},
+    single_flight::{PendingResult, SingleFlight},
 };
 use gatepost_base::sync::lock;
 
@@ -95,7 +95,7 @@ impl<T: Send + Sync + 'static> Refreshing<T> {
     }
 
     /// The fetch in flight.
-    pub(crate) fn in_flight(&self) -> Option<InFlight<Result<Arc<T>, ProviderUnavailable>>> {
+    pub(crate) fn in_flight(&self) -> Option<PendingResult<Result<Arc<T>, ProviderUnavailable>>> {
         self.fetches.get(&())
     }
 
@@ -116,7 +116,7 @@ impl<T: Send + Sync + 'static> Refreshing<T> {
         self: &Arc<Self>,
         fetch: impl Future<Output = Result<(T, Lifetime), ProviderUnavailable>> + Send + 'static,
         now: Instant,
-    ) -> InFlight<Result<Arc<T>, ProviderUnavailable>> {
+    ) -> PendingResult<Result<Arc<T>, ProviderUnavailable>> {
         self.fetch(fetch, now, || None)
     }
 
@@ -125,7 +125,7 @@ impl<T: Send + Sync + 'static> Refreshing<T> {
         fetch: impl Future<Output = Result<(T, Lifetime), ProviderUnavailable>> + Send + 'static,
         now: Instant,
         not_due: impl FnOnce() -> Option<Result<Arc<T>, ProviderUnavailable>>,
-    ) -> InFlight<Result<Arc<T>, ProviderUnavailable>> {
+    ) -> PendingResult<Result<Arc<T>, ProviderUnavailable>> {
         let (own, aborted) = (Arc::clone(self), Arc::clone(self));
         let work = async move {
             let fetched = fetch.await;

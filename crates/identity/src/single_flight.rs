@@ -14,13 +14,13 @@ use futures_util::{
 use gatepost_base::sync::lock;
 
 /// An answer that is being worked out. It may be dropped: the work continues.
-pub(crate) type InFlight<T> = Shared<BoxFuture<'static, T>>;
+pub(crate) type PendingResult<T> = Shared<BoxFuture<'static, T>>;
 
 /// The work in flight, at most one piece per key.
 ///
 /// Each runs in a task of its own, so that a caller who leaves does not cancel
 /// it for the others.
-pub(crate) struct SingleFlight<K, T>(Arc<Mutex<HashMap<K, InFlight<T>>>>);
+pub(crate) struct SingleFlight<K, T>(Arc<Mutex<HashMap<K, PendingResult<T>>>>);
 
 impl<K, T> SingleFlight<K, T>
 where
@@ -28,7 +28,7 @@ where
     T: Clone + Send + Sync + 'static,
 {
     /// The work in flight for a key.
-    pub(crate) fn get(&self, key: &K) -> Option<InFlight<T>> {
+    pub(crate) fn get(&self, key: &K) -> Option<PendingResult<T>> {
         lock(&self.0).get(key).cloned()
     }
 
@@ -43,7 +43,7 @@ where
         finished: impl FnOnce() -> Option<T>,
         work: impl Future<Output = T> + Send + 'static,
         panicked: impl Fn() -> T + Clone + Send + 'static,
-    ) -> InFlight<T> {
+    ) -> PendingResult<T> {
         let mut flights = lock(&self.0);
         if let Some(flight) = flights.get(&key) {
             return flight.clone();

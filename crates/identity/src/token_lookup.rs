@@ -8,7 +8,7 @@ use super::{
     AddressStanding, Bearer, Now, Principal, Provider, ProviderError, TokenError, TokenRejected,
     jwt,
     provider::LookupResult,
-    single_flight::InFlight,
+    single_flight::PendingResult,
     token_cache::{CachedToken, CachedVerdict, TokenKey},
 };
 
@@ -159,7 +159,7 @@ impl Provider {
         miss: Option<&TokenCacheMiss>,
         standing: AddressStanding,
         now: Now,
-    ) -> InFlight<LookupResult> {
+    ) -> PendingResult<LookupResult> {
         let was_valid = miss.is_none_or(TokenCacheMiss::was_valid);
         let (provider, token) = (Arc::clone(self), bearer.into_owned());
         let work = async move {

@@ -22,7 +22,7 @@ mod transport;
 
 pub use headers::McpHeaders;
 pub use jsonrpc::{Envelope, RequestId};
-pub use message::{Batch, Body, Inbound, Request};
+pub use message::{Batch, Body, Inbound, RpcRequest};
 pub use method::Method;
 pub use params::{Params, ProgressToken};
 pub use protocol_error::ProtocolError;

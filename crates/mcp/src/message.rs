@@ -36,13 +36,13 @@ pub enum Inbound<'a> {
         params: Option<&'a RawValue>,
     },
     /// A request.
-    Request(Request<'a>),
+    Request(RpcRequest<'a>),
     /// A response to a request of the gateway, which has no response either.
     Response(ElicitationResponse<'a>),
 }
 
 /// A request with a resolved revision and matching header fields.
-pub struct Request<'a> {
+pub struct RpcRequest<'a> {
     /// Its id.
     pub id: RequestId,
     /// Its method.
@@ -186,7 +186,7 @@ impl<'a> Envelope<'a> {
         let known = Method::of(&method, revision.era()).ok_or_else(|| {
             ProtocolError::MethodNotFound(method.chars().take(80).collect(), revision.era())
         })?;
-        Ok(Inbound::Request(Request {
+        Ok(Inbound::Request(RpcRequest {
             id,
             method: known,
             params,
@@ -195,7 +195,7 @@ impl<'a> Envelope<'a> {
     }
 }
 
-impl Request<'_> {
+impl RpcRequest<'_> {
     /// The era of the request's revision.
     pub fn era(&self) -> ProtocolEra {
         self.revision.era()

@@ -107,12 +107,12 @@ impl<'a> Params<'a> {
     /// The name that the client reports, truncated. Unverified, for records only.
     pub fn client_name(&self) -> Option<Box<str>> {
         #[derive(Deserialize)]
-        struct Client<'a> {
+        struct ClientInfo<'a> {
             #[serde(borrow)]
             name: Cow<'a, str>,
         }
 
-        let client: Client<'_> = serde_json::from_str(self.meta().ok()?.client?.get()).ok()?;
+        let client: ClientInfo<'_> = serde_json::from_str(self.meta().ok()?.client?.get()).ok()?;
         let name: String = client.name.chars().take(80).collect();
         (!name.is_empty()).then(|| name.into())
     }

@@ -4,9 +4,9 @@
 ///
 /// It has no `Display` and cannot be serialized; `Debug` does not show it.
 #[derive(Clone)]
-pub struct ApiKey(String);
+pub struct OdooApiKey(String);
 
-impl ApiKey {
+impl OdooApiKey {
     /// A key from the configuration, without surrounding white space.
     pub fn new(text: &str) -> Self {
         Self(text.trim().to_owned())
@@ -17,4 +17,4 @@ impl ApiKey {
     }
 }
 
-gatepost_base::opaque_debug!(ApiKey);
+gatepost_base::opaque_debug!(OdooApiKey);

@@ -16,7 +16,7 @@ use rustls::ClientConfig;
 use tokio::time::timeout;
 
 use super::{
-    Address, ApiKey, CallError, Dialect, InvalidAddress, Json2, WireRequest, WireResponse,
+    Address, CallError, Dialect, InvalidAddress, Json2, OdooApiKey, WireRequest, WireResponse,
     connection_count::ConnectionCounter,
     exchange::{ExchangeError, OdooConnection},
     name_lookups::NameLookups,
@@ -157,7 +157,7 @@ impl OdooClient {
     pub async fn send(
         &self,
         call: &Permitted<Call>,
-        key: &ApiKey,
+        key: &OdooApiKey,
         trace: Option<&TraceContext>,
         max_bytes: Option<usize>,
     ) -> Result<Bytes, CallError> {

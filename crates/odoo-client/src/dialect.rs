@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
-use super::{ApiKey, CallError};
+use super::{CallError, OdooApiKey};
 use gatepost_odoo::Call;
 
 /// A protocol that Odoo speaks. Does no I/O, so its tests are tables of bytes.
@@ -12,7 +12,7 @@ pub trait Dialect {
     ///
     /// # Errors
     /// [`CallError::NotSent`] when the credential or the call cannot be encoded.
-    fn encode(&self, call: &Call, key: &ApiKey) -> Result<WireRequest, CallError>;
+    fn encode(&self, call: &Call, key: &OdooApiKey) -> Result<WireRequest, CallError>;
 
     /// Decodes a response to the JSON of the result.
     ///

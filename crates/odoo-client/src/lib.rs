@@ -22,7 +22,7 @@ mod tests;
 mod throttle;
 
 pub use address::{Address, InvalidAddress};
-pub use api_key::ApiKey;
+pub use api_key::OdooApiKey;
 pub use call_error::{CallError, UnknownOutcome};
 pub use call_stats::{CallSpan, CallStats};
 pub use client::{ClientStats, InvalidOdooClientSettings, OdooClient, OdooClientSettings};

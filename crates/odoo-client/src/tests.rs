@@ -17,7 +17,7 @@ use tokio::{
 };
 
 use super::{
-    ApiKey, CallError, ForeignCause, ForeignResponse, OdooClient, OdooClientSettings,
+    CallError, ForeignCause, ForeignResponse, OdooApiKey, OdooClient, OdooClientSettings,
     UnknownOutcome, WireResponse,
 };
 use gatepost_base::{InstanceName, RoleName};
@@ -106,7 +106,7 @@ async fn server_answering(answer: &'static str) -> u16 {
 async fn send_count(settings: OdooClientSettings) -> Result<String, CallError> {
     let link = OdooClient::new(settings).unwrap();
     let answer = link
-        .send(&permitted_count(), &ApiKey::new("k3y"), None, None)
+        .send(&permitted_count(), &OdooApiKey::new("k3y"), None, None)
         .await?;
     Ok(String::from_utf8(answer.to_vec()).unwrap())
 }
@@ -309,7 +309,7 @@ async fn only_connections_kept_by_the_server_are_reused() {
         let link = OdooClient::new(settings(port)).unwrap();
         for _ in 0..2 {
             assert_eq!(
-                link.send(&permitted_count(), &ApiKey::new("k"), None, None)
+                link.send(&permitted_count(), &OdooApiKey::new("k"), None, None)
                     .await
                     .unwrap(),
                 "47"
@@ -359,7 +359,7 @@ async fn extra_response_is_never_taken_for_that_of_the_next_call() {
         let client = OdooClient::new(settings(port)).unwrap();
         let ask = async || {
             let call = permitted_count();
-            client.send(&call, &ApiKey::new("k"), None, None).await
+            client.send(&call, &OdooApiKey::new("k"), None, None).await
         };
         assert_eq!(ask().await.unwrap(), "47");
         if is_late {
@@ -407,7 +407,7 @@ async fn all_connections_in_flight_are_reused_once_the_server_has_kept_one() {
             calls.spawn(async move {
                 let call = permitted_count();
                 client
-                    .send(&call, &ApiKey::new("k3y"), None, None)
+                    .send(&call, &OdooApiKey::new("k3y"), None, None)
                     .await
                     .unwrap();
             });
@@ -452,14 +452,14 @@ async fn dropped_call_closes_its_connection_and_frees_its_permit() {
     let working = Arc::clone(&link);
     let call = tokio::spawn(async move {
         working
-            .send(&permitted_count(), &ApiKey::new("k"), None, None)
+            .send(&permitted_count(), &OdooApiKey::new("k"), None, None)
             .await
     });
     arrived.notified().await;
     call.abort();
     gone.notified().await;
     assert_eq!(
-        link.send(&permitted_count(), &ApiKey::new("k"), None, None)
+        link.send(&permitted_count(), &OdooApiKey::new("k"), None, None)
             .await
             .unwrap(),
         "47"
@@ -483,7 +483,7 @@ async fn read_is_sent_again_after_the_pause_that_the_server_asked_for() {
     let client = OdooClient::new(settings(server_answering(refusal).await)).unwrap();
     let ask = async || {
         let call = permitted_count();
-        client.send(&call, &ApiKey::new("k"), None, None).await
+        client.send(&call, &OdooApiKey::new("k"), None, None).await
     };
     let first = ask().await.unwrap_err();
     assert_eq!(
@@ -517,14 +517,14 @@ async fn calls_of_replaced_client_count_for_the_limit_of_its_successor() {
     let calling = Arc::clone(&old);
     let call = tokio::spawn(async move {
         let call = permitted_count();
-        calling.send(&call, &ApiKey::new("k"), None, None).await
+        calling.send(&call, &OdooApiKey::new("k"), None, None).await
     });
     arrived.notified().await;
     let mut new = OdooClient::new(one.clone()).unwrap();
     new.continue_turns_of(&old);
     assert_eq!(new.stats().in_flight, 1);
     let next = new
-        .send(&permitted_count(), &ApiKey::new("k"), None, None)
+        .send(&permitted_count(), &OdooApiKey::new("k"), None, None)
         .await;
     assert!(matches!(next, Err(CallError::Busy { .. })), "{next:?}");
     let mut other = OdooClient::new(OdooClientSettings {

@@ -46,9 +46,9 @@ impl TryFrom<i64> for RecordId {
 
 impl<'de> Deserialize<'de> for RecordId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
+        struct RecordIdVisitor;
 
-        impl de::Visitor<'_> for Visitor {
+        impl de::Visitor<'_> for RecordIdVisitor {
             type Value = RecordId;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -78,7 +78,7 @@ impl<'de> Deserialize<'de> for RecordId {
             }
         }
 
-        deserializer.deserialize_any(Visitor)
+        deserializer.deserialize_any(RecordIdVisitor)
     }
 }
 

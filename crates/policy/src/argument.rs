@@ -38,9 +38,9 @@ pub enum ArgumentKind {
         max_length: Option<u32>,
     },
     /// A whole number.
-    Integer(Bounds),
+    Integer(NumberRange),
     /// A number.
-    Number(Bounds),
+    Number(NumberRange),
     /// A text.
     Text {
         /// The maximum number of characters.
@@ -50,7 +50,7 @@ pub enum ArgumentKind {
 
 /// The range of a number.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Bounds {
+pub struct NumberRange {
     /// The minimum.
     pub min: Option<i64>,
     /// The maximum.
@@ -185,7 +185,7 @@ impl fmt::Display for ArgumentKind {
     }
 }
 
-impl Bounds {
+impl NumberRange {
     fn contains(self, number: i64) -> bool {
         self.min.is_none_or(|min| min <= number) && self.max.is_none_or(|max| number <= max)
     }
@@ -201,7 +201,7 @@ impl Bounds {
     }
 }
 
-impl fmt::Display for Bounds {
+impl fmt::Display for NumberRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.min, self.max) {
             (None, None) => Ok(()),
@@ -216,7 +216,7 @@ impl fmt::Display for Bounds {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::{Argument, ArgumentKind, Bounds};
+    use super::{Argument, ArgumentKind, NumberRange};
     use gatepost_odoo::ModelName;
 
     fn partners(max_length: Option<u32>) -> ArgumentKind {
@@ -228,7 +228,7 @@ mod tests {
 
     #[test]
     fn argument_kind_accepts_only_plain_values_of_that_kind() {
-        let bounds = Bounds {
+        let bounds = NumberRange {
             min: Some(-1),
             max: Some(3),
         };

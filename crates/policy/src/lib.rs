@@ -39,7 +39,7 @@ mod write_mode;
 #[cfg(test)]
 mod tests;
 
-pub use argument::{Argument, ArgumentKind, Bounds};
+pub use argument::{Argument, ArgumentKind, NumberRange};
 pub use arguments::Arguments;
 pub use comparison::only_ids;
 pub use decision::{AccessQuery, Action, Decision, RuleRef};

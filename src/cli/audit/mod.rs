@@ -10,7 +10,7 @@ use clap::{Args, Subcommand};
 use super::{CliError, expiry, terminal};
 use crate::{
     audit::{ChainDamage, journal_files},
-    config::{Audit as AuditSettings, Sources, load_schema_valid},
+    config::{AuditConfig, Sources, load_schema_valid},
 };
 
 #[derive(Debug, Args)]
@@ -25,7 +25,7 @@ FILE is the current file; rotated files are read with it.",
     arg_required_else_help = true,
     disable_help_subcommand = true
 )]
-pub(super) struct Audit {
+pub(super) struct AuditArgs {
     #[command(subcommand)]
     command: AuditCommand,
 }
@@ -33,9 +33,9 @@ pub(super) struct Audit {
 #[derive(Debug, Subcommand)]
 enum AuditCommand {
     /// Check that the journal is unchanged since the gateway wrote it
-    Verify(verify::Verify),
+    Verify(verify::VerifyArgs),
     /// Print records, the newest last
-    Show(show::Show),
+    Show(show::ShowArgs),
 }
 
 /// Where the journal is.
@@ -49,7 +49,7 @@ struct JournalLocation {
     config: Option<PathBuf>,
 }
 
-pub(super) fn run(audit: &Audit) -> Result<(), CliError> {
+pub(super) fn run(audit: &AuditArgs) -> Result<(), CliError> {
     match &audit.command {
         AuditCommand::Verify(verify) => verify::run(verify),
         AuditCommand::Show(show) => show::run(show),
@@ -58,11 +58,11 @@ pub(super) fn run(audit: &Audit) -> Result<(), CliError> {
 
 impl JournalLocation {
     /// The files of the journal, the oldest first, and its settings.
-    fn resolve(&self) -> Result<(Vec<PathBuf>, AuditSettings), CliError> {
+    fn resolve(&self) -> Result<(Vec<PathBuf>, AuditConfig), CliError> {
         let settings = match &self.file {
-            Some(file) => AuditSettings {
+            Some(file) => AuditConfig {
                 file: Some(file.clone()),
-                ..AuditSettings::default()
+                ..AuditConfig::default()
             },
             // Only the schema, because an auditor does not have the other secrets.
             None => load_schema_valid(&Sources::new(self.config.clone()))?.audit,

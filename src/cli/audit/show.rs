@@ -38,7 +38,7 @@ Examples:
 It does not check that the journal is intact; `gatepost audit verify` does.
 A `*` after the method marks the gateway's own calls. For a call that was denied before
 it had a method, the operation is printed, such as (write).")]
-pub(super) struct Show {
+pub(super) struct ShowArgs {
     #[command(flatten)]
     location: JournalLocation,
     /// Only calls of this subject, such as the id of an API key
@@ -155,7 +155,7 @@ fn outcome(text: &str) -> Result<String, String> {
     ))
 }
 
-pub(super) fn run(show: &Show) -> Result<(), CliError> {
+pub(super) fn run(show: &ShowArgs) -> Result<(), CliError> {
     let (files, _) = show.location.resolve()?;
     for file in &files {
         if fs::metadata(file).is_ok_and(|file| file.len() == 0) {
@@ -220,7 +220,7 @@ pub(super) fn run(show: &Show) -> Result<(), CliError> {
     terminal::print(&terminal::columns(&rows))
 }
 
-impl Show {
+impl ShowArgs {
     fn matches(&self, record: &StoredRecord) -> bool {
         let same = |wanted: &Option<String>, is: Option<&str>| {
             wanted.as_deref().is_none_or(|wanted| is == Some(wanted))

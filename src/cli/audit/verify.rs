@@ -22,7 +22,7 @@ It names the first line that was changed, removed, inserted or moved. It cannot 
 lines removed from the end: compare the last number with one that you recorded.
 Exit code 0: the journal is intact. 1: it is not, cannot be read, or has no records: the
 gateway begins each file with a line, so a file without one was emptied.")]
-pub(super) struct Verify {
+pub(super) struct VerifyArgs {
     #[command(flatten)]
     location: JournalLocation,
     /// The file with the key of the hash chain [default: the configured one]
@@ -30,7 +30,7 @@ pub(super) struct Verify {
     key_file: Option<PathBuf>,
 }
 
-pub(super) fn run(verify: &Verify) -> Result<(), CliError> {
+pub(super) fn run(verify: &VerifyArgs) -> Result<(), CliError> {
     let (files, settings) = verify.location.resolve()?;
     let key_file = verify.key_file.as_ref().or(settings.key_file.as_ref());
     let key = key_file.map(read_key).transpose()?;

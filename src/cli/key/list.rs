@@ -16,12 +16,12 @@ Example:
 
 LAST USED is what running gateways write beside the keys file, at most once a minute; `-`: never,
 or not since they do.")]
-pub(super) struct List {
+pub(super) struct ListArgs {
     #[command(flatten)]
     location: KeysFileLocation,
 }
 
-pub(super) fn run(list: &List) -> Result<(), CliError> {
+pub(super) fn run(list: &ListArgs) -> Result<(), CliError> {
     let (file, _) = list.location.resolve()?;
     let keys = match ApiKeyStore::load(&file) {
         Err(error) if error.is_missing() => ApiKeyStore::default(),

@@ -25,7 +25,7 @@ A running gateway applies changes within seconds.",
     arg_required_else_help = true,
     disable_help_subcommand = true
 )]
-pub(super) struct Key {
+pub(super) struct KeyArgs {
     #[command(subcommand)]
     command: KeyCommand,
 }
@@ -33,11 +33,11 @@ pub(super) struct Key {
 #[derive(Debug, Subcommand)]
 enum KeyCommand {
     /// Create a key and print it; it cannot be printed again
-    New(new::New),
+    New(new::NewArgs),
     /// List the keys, without their secrets
-    List(list::List),
+    List(list::ListArgs),
     /// Revoke a key
-    Revoke(revoke::Revoke),
+    Revoke(revoke::RevokeArgs),
 }
 
 /// Where the keys file is.
@@ -51,7 +51,7 @@ struct KeysFileLocation {
     file: Option<PathBuf>,
 }
 
-pub(super) fn run(key: &Key) -> Result<(), CliError> {
+pub(super) fn run(key: &KeyArgs) -> Result<(), CliError> {
     match &key.command {
         KeyCommand::New(new) => new::run(new),
         KeyCommand::List(list) => list::run(list),

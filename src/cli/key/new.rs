@@ -19,7 +19,7 @@ Examples:
 
 Only the key goes to standard output. Its hash is stored, so it cannot be printed again.
 A client sends it as `Authorization: Bearer gp_…`.")]
-pub(super) struct New {
+pub(super) struct NewArgs {
     #[command(flatten)]
     location: KeysFileLocation,
     /// A role that the key grants; may be repeated
@@ -44,7 +44,7 @@ fn name(text: &str) -> Result<String, &'static str> {
     }
 }
 
-pub(super) fn run(new: &New) -> Result<(), CliError> {
+pub(super) fn run(new: &NewArgs) -> Result<(), CliError> {
     let (file, config) = new.location.resolve()?;
     match &config {
         Some(config) => {

@@ -12,7 +12,7 @@ Example:
   gatepost key revoke --config config/gatepost.toml 7k2mq0z9xw1c
 
 The id is between the two `_` of a key, and in `gatepost key list`.")]
-pub(super) struct Revoke {
+pub(super) struct RevokeArgs {
     #[command(flatten)]
     location: KeysFileLocation,
     /// The id of the key
@@ -27,7 +27,7 @@ fn id(text: &str) -> Result<ApiKeyId, &'static str> {
         .map_err(|_not_an_id| "this is not the id of a key; `gatepost key list` prints them")
 }
 
-pub(super) fn run(revoke: &Revoke) -> Result<(), CliError> {
+pub(super) fn run(revoke: &RevokeArgs) -> Result<(), CliError> {
     let (file, _) = revoke.location.resolve()?;
     let id = &revoke.id;
     let name = update_keys_file(&file, |keys| {

@@ -7,10 +7,10 @@ use super::{
     checker::suggest_name,
     secret::{self, SecretKeys},
 };
-use crate::config::{Instance, excerpt::looks_like_secret};
+use crate::config::{InstanceConfig, excerpt::looks_like_secret};
 use gatepost_base::{CredentialName, InstanceName};
 use gatepost_identity::{AmbiguousCredential, ApiKeyStore, choose_credential};
-use gatepost_odoo_client::ApiKey;
+use gatepost_odoo_client::OdooApiKey;
 
 /// A role or grant that names a credential.
 struct CredentialRef<'a> {
@@ -25,7 +25,7 @@ struct CredentialRef<'a> {
 
 impl<'a> ConfigChecker<'a> {
     /// Reads the service key of the instance, and the keys of its credentials.
-    pub(super) fn instance_keys(&mut self, name: &InstanceName, instance: &Instance) {
+    pub(super) fn instance_keys(&mut self, name: &InstanceName, instance: &InstanceConfig) {
         let variable = |key: &str| {
             format!("GATEPOST_INSTANCES__{name}__{key}")
                 .to_ascii_uppercase()
@@ -61,13 +61,13 @@ impl<'a> ConfigChecker<'a> {
         }
     }
 
-    fn odoo_api_key(&mut self, keys: &SecretKeys<'_>, variable: &str) -> Option<ApiKey> {
+    fn odoo_api_key(&mut self, keys: &SecretKeys<'_>, variable: &str) -> Option<OdooApiKey> {
         if keys.is_missing() {
             let hint = format!("set `api_key_file` to a file that holds it, or {variable}");
             let message = "the API key of an Odoo user is missing";
             self.error(&keys.path(), message, Some(&hint));
         }
-        self.secret(keys).map(|key| ApiKey::new(&key))
+        self.secret(keys).map(|key| OdooApiKey::new(&key))
     }
 
     /// Checks that every credential that is named exists, and the reverse.

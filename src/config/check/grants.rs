@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{ConfigChecker, token_policies::is_scope};
-use crate::config::{Grant, Provider};
+use crate::config::{GrantConfig, ProviderConfig};
 use gatepost_identity::ApiKeyId;
 
 impl ConfigChecker<'_> {
@@ -28,7 +28,7 @@ impl ConfigChecker<'_> {
         }
     }
 
-    fn check_grant_conditions(&mut self, index: usize, grant: &Grant) {
+    fn check_grant_conditions(&mut self, index: usize, grant: &GrantConfig) {
         let of_tokens = [
             ("provider_role", &grant.provider_role),
             ("scope", &grant.scope),
@@ -81,7 +81,7 @@ impl ConfigChecker<'_> {
     }
 
     /// Checks the conditions against the providers whose users may meet them.
-    fn check_grant_providers(&mut self, index: usize, grant: &Grant) {
+    fn check_grant_providers(&mut self, index: usize, grant: &GrantConfig) {
         let config = self.config;
         if grant.api_key.is_some() {
             return;
@@ -106,7 +106,12 @@ impl ConfigChecker<'_> {
                 Some("add `provider`"),
             );
         }
-        let is_zitadel = |name| config.providers.get(name).is_some_and(Provider::is_zitadel);
+        let is_zitadel = |name| {
+            config
+                .providers
+                .get(name)
+                .is_some_and(ProviderConfig::is_zitadel)
+        };
         if let Some(zitadel) = accepted.iter().find(|name| is_zitadel(*name))
             && grant.provider_role.is_none()
             && grant.subject.is_none()

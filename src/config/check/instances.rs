@@ -1,7 +1,7 @@
 //! Checks of `[instances.NAME]`.
 
 use super::ConfigChecker;
-use crate::config::Instance;
+use crate::config::InstanceConfig;
 use gatepost_base::InstanceName;
 
 impl ConfigChecker<'_> {
@@ -44,7 +44,7 @@ impl ConfigChecker<'_> {
         }
     }
 
-    fn instance_urls(&mut self, name: &InstanceName, instance: &Instance) {
+    fn instance_urls(&mut self, name: &InstanceName, instance: &InstanceConfig) {
         let path = path!["instances", name, "url"];
         if let Some(url) = self.url(path, &instance.url) {
             let first = url.path.split('/').nth(1).unwrap_or_default();

@@ -7,7 +7,7 @@ use super::{
     http_url::HttpUrl,
     secret::{self, SecretKeys},
 };
-use crate::config::{BasicEncoding, ClientAuthMethod, Provider, ProviderKind, StepUp};
+use crate::config::{BasicEncoding, ClientAuthMethod, ProviderConfig, ProviderKind, StepUp};
 use gatepost_base::ProviderName;
 use gatepost_identity::{ClientAuth, ClientKey, Secret, Validation, is_supported_algorithm};
 
@@ -32,7 +32,7 @@ impl ConfigChecker<'_> {
         }
     }
 
-    fn issuer(&mut self, name: &ProviderName, provider: &Provider) {
+    fn issuer(&mut self, name: &ProviderName, provider: &ProviderConfig) {
         let path = path!["providers", name, "issuer"];
         if let Some(url) = self.url(path, &provider.issuer) {
             let message = "tokens and the client secret are sent unencrypted";
@@ -61,7 +61,7 @@ impl ConfigChecker<'_> {
         }
     }
 
-    fn endpoints(&mut self, name: &ProviderName, provider: &Provider) {
+    fn endpoints(&mut self, name: &ProviderName, provider: &ProviderConfig) {
         for (key, url) in [
             ("introspection_url", &provider.introspection_url),
             ("jwks_url", &provider.jwks_url),
@@ -84,7 +84,7 @@ impl ConfigChecker<'_> {
         }
     }
 
-    fn signatures(&mut self, name: &ProviderName, provider: &Provider) {
+    fn signatures(&mut self, name: &ProviderName, provider: &ProviderConfig) {
         let key = "algorithms";
         let algorithms = provider.algorithms();
         if algorithms.is_empty() && provider.validation() != Validation::Introspection {
@@ -105,7 +105,7 @@ impl ConfigChecker<'_> {
         }
     }
 
-    fn claims(&mut self, name: &ProviderName, provider: &Provider) {
+    fn claims(&mut self, name: &ProviderName, provider: &ProviderConfig) {
         let lists = [
             ("role_claims", provider.role_claims.as_deref()),
             ("scope_claims", Some(&*provider.scope_claims)),
@@ -141,7 +141,11 @@ impl ConfigChecker<'_> {
     }
 
     /// The gateway's own credentials at the provider, from the configuration and its files.
-    fn client_auth(&mut self, name: &ProviderName, provider: &Provider) -> Option<ClientAuth> {
+    fn client_auth(
+        &mut self,
+        name: &ProviderName,
+        provider: &ProviderConfig,
+    ) -> Option<ClientAuth> {
         let introspects = provider.validation() != Validation::Jwt;
         let has_key = provider.key_file.is_some();
         let has_secret = provider.client_secret.is_some() || provider.client_secret_file.is_some();
@@ -172,7 +176,7 @@ impl ConfigChecker<'_> {
     fn no_client_auth(
         &mut self,
         name: &ProviderName,
-        provider: &Provider,
+        provider: &ProviderConfig,
         has_credentials: bool,
     ) -> Option<ClientAuth> {
         let path = path!["providers", name, "client_auth"];
@@ -202,7 +206,7 @@ impl ConfigChecker<'_> {
         Some(ClientAuth::None { client_id })
     }
 
-    fn client_key(&mut self, name: &ProviderName, provider: &Provider) -> Option<ClientAuth> {
+    fn client_key(&mut self, name: &ProviderName, provider: &ProviderConfig) -> Option<ClientAuth> {
         let path = path!["providers", name, "key_file"];
         let Some(file) = &provider.key_file else {
             self.error(
@@ -237,7 +241,7 @@ impl ConfigChecker<'_> {
     fn client_secret(
         &mut self,
         name: &ProviderName,
-        provider: &Provider,
+        provider: &ProviderConfig,
     ) -> Option<(String, Secret)> {
         let client_id = provider.client_id.clone().filter(|id| !id.is_empty());
         if client_id.is_none() {

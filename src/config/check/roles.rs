@@ -1,7 +1,7 @@
 //! Checks of `[roles.NAME]`: whether what the rules name exists.
 
 use super::{ConfigChecker, checker::suggest_name};
-use crate::config::Rule;
+use crate::config::RuleConfig;
 use gatepost_base::RoleName;
 use gatepost_odoo::{Domain, FieldName, MethodName, ModelName, Operation};
 use gatepost_policy::{MethodRisk, Pattern, is_secret};
@@ -11,7 +11,7 @@ use gatepost_policy::{MethodRisk, Pattern, is_secret};
 pub(super) struct RuleLocation<'a> {
     pub(super) role: &'a RoleName,
     pub(super) index: usize,
-    pub(super) rule: &'a Rule,
+    pub(super) rule: &'a RuleConfig,
 }
 
 impl RuleLocation<'_> {

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{ConfigChecker, roles::RuleLocation};
-use crate::config::Rule;
+use crate::config::RuleConfig;
 use gatepost_base::RoleName;
 use gatepost_odoo::{MethodName, Operation};
 use gatepost_policy::{Pattern, is_protected, is_secret};
@@ -32,7 +32,7 @@ struct RuleIndex {
 }
 
 impl RuleIndex {
-    fn of(rules: &[Rule]) -> Self {
+    fn of(rules: &[RuleConfig]) -> Self {
         let mut index = Self {
             by_model: BTreeMap::new(),
             readable: BTreeSet::new(),
@@ -52,7 +52,7 @@ impl RuleIndex {
     }
 
     /// The first rules that may allow what this one leaves out, without itself.
-    fn overriding(&self, at: usize, rule: &Rule) -> BTreeSet<usize> {
+    fn overriding(&self, at: usize, rule: &RuleConfig) -> BTreeSet<usize> {
         let domains: BTreeSet<String> = ["[]".to_owned(), domain_json(rule)].into();
         let models = rule.models.iter().flat_map(covering);
         let keys = models.flat_map(|model| {
@@ -73,7 +73,7 @@ impl RuleIndex {
     }
 }
 
-fn domain_json(rule: &Rule) -> String {
+fn domain_json(rule: &RuleConfig) -> String {
     serde_json::Value::Array(rule.domain.clone()).to_string()
 }
 
@@ -89,7 +89,7 @@ fn covering(one: &Pattern) -> impl Iterator<Item = String> {
 }
 
 impl ConfigChecker<'_> {
-    pub(super) fn rule_conflicts(&mut self, role: &RoleName, rules: &[Rule]) {
+    pub(super) fn rule_conflicts(&mut self, role: &RoleName, rules: &[RuleConfig]) {
         let known = RuleIndex::of(rules);
         for (index, rule) in rules.iter().enumerate().filter(|(_, rule)| !rule.deny) {
             let at = RuleLocation { role, index, rule };
@@ -110,7 +110,7 @@ impl ConfigChecker<'_> {
     fn warn_overridden(
         &mut self,
         at: RuleLocation<'_>,
-        (index, other): (usize, &Rule),
+        (index, other): (usize, &RuleConfig),
         shared: &RuleOverlap,
     ) {
         let rule = at.rule;
@@ -157,7 +157,7 @@ impl ConfigChecker<'_> {
 }
 
 /// What the other rule allows of what this one does, for all of one of its models.
-fn overlap(rule: &Rule, other: &Rule) -> Option<RuleOverlap> {
+fn overlap(rule: &RuleConfig, other: &RuleConfig) -> Option<RuleOverlap> {
     let covered = |pattern: &Pattern| covers(&other.instances, pattern);
     if !rule.instances.iter().any(covered) {
         return None;
@@ -192,7 +192,7 @@ fn covers(patterns: &[Pattern], one: &Pattern) -> bool {
 }
 
 /// Whether a rule shows a field that this pattern hides.
-fn exposes(rule: &Rule, hidden: &Pattern) -> bool {
+fn exposes(rule: &RuleConfig, hidden: &Pattern) -> bool {
     let secret = !hidden.is_prefix() && is_secret(&hidden.to_string());
     let shows =
         |one: &Pattern| one == hidden || hidden.covers(one) || (!secret && one.covers(hidden));
@@ -204,21 +204,21 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::{MAX_COMPARED, RuleIndex, covering, covers};
-    use crate::config::Rule;
+    use crate::config::RuleConfig;
     use gatepost_policy::Pattern;
 
     // A11: each rule was compared with all others.
     #[test]
     fn rules_are_compared_with_the_few_that_may_override_them() {
-        let rules_of = |model: &dyn Fn(usize) -> String| -> Vec<Rule> {
-            let rule = |at| Rule {
+        let rules_of = |model: &dyn Fn(usize) -> String| -> Vec<RuleConfig> {
+            let rule = |at| RuleConfig {
                 models: vec![Pattern::parse(&model(at)).unwrap()],
                 hidden_fields: vec![Pattern::parse("email").unwrap()],
-                ..Rule::default()
+                ..RuleConfig::default()
             };
             (0..20_000).map(rule).collect()
         };
-        let comparisons = |rules: &[Rule]| -> usize {
+        let comparisons = |rules: &[RuleConfig]| -> usize {
             let index = RuleIndex::of(rules);
             let all = rules.iter().enumerate();
             all.map(|(at, rule)| index.overriding(at, rule).len()).sum()

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{ConfigChecker, http_url::HttpUrl};
-use crate::config::{Instance, Provider};
+use crate::config::{InstanceConfig, ProviderConfig};
 use gatepost_base::{InstanceName, ProviderName};
 use gatepost_identity::Validation;
 
@@ -44,7 +44,7 @@ impl ConfigChecker<'_> {
     fn instance_providers(
         &mut self,
         name: &InstanceName,
-        instance: &Instance,
+        instance: &InstanceConfig,
         providers: &[ProviderName],
     ) {
         for (index, provider) in instance.providers.iter().flatten().enumerate() {
@@ -64,7 +64,12 @@ impl ConfigChecker<'_> {
         }
     }
 
-    fn audiences(&mut self, name: &InstanceName, instance: &Instance, providers: &[ProviderName]) {
+    fn audiences(
+        &mut self,
+        name: &InstanceName,
+        instance: &InstanceConfig,
+        providers: &[ProviderName],
+    ) {
         let path = path!["instances", name, "audiences"];
         if let Some(audiences) = &instance.audiences {
             if audiences.is_empty() || audiences.iter().any(String::is_empty) {
@@ -110,7 +115,7 @@ impl ConfigChecker<'_> {
         )
     }
 
-    fn challenge_scopes(&mut self, name: &InstanceName, instance: &Instance) {
+    fn challenge_scopes(&mut self, name: &InstanceName, instance: &InstanceConfig) {
         for (index, scope) in instance.challenge_scopes.iter().flatten().enumerate() {
             let path = path!["instances", name, "challenge_scopes", index];
             if !is_scope(scope) {
@@ -145,7 +150,7 @@ impl ConfigChecker<'_> {
         }
     }
 
-    fn is_zitadel(&self, name: &ProviderName, also: fn(&Provider) -> bool) -> bool {
+    fn is_zitadel(&self, name: &ProviderName, also: fn(&ProviderConfig) -> bool) -> bool {
         let provider = self.config.providers.get(name);
         provider.is_some_and(|one| one.is_zitadel() && also(one))
     }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, path::PathBuf};
 
 use crate::config::{
-    Config, Limits, Provider, Server, Sources, ValidConfig, load,
+    Config, LimitsConfig, ProviderConfig, ServerConfig, Sources, ValidConfig, load,
     schema::{SchemaNode, SchemaType, config_schema, thousands},
 };
 
@@ -171,7 +171,7 @@ url = "redis://redis:6379/0"
 "#;
 
 /// Everything of a provider that has a default.
-fn provider_defaults(one: &Provider) -> String {
+fn provider_defaults(one: &ProviderConfig) -> String {
     let seen = (
         (one.kind, one.validation(), one.client_auth()),
         (one.basic_encoding, one.signed_introspection),
@@ -200,24 +200,27 @@ fn commented_out_example_settings_equal_the_defaults() {
     let least = load_text(MINIMAL, &variables).config;
     assert_eq!(
         format!("{:?}", config.server),
-        format!("{:?}", Server::default())
+        format!("{:?}", ServerConfig::default())
     );
     assert_eq!(
         format!("{:?}", config.limits),
-        format!("{:?}", Limits::default())
+        format!("{:?}", LimitsConfig::default())
     );
     assert_eq!(
         format!("{:?}", config.telemetry),
-        format!("{:?}", crate::config::Telemetry::default())
+        format!("{:?}", crate::config::TelemetryConfig::default())
     );
-    assert_eq!(config.admin.listen, crate::config::Admin::default().listen);
+    assert_eq!(
+        config.admin.listen,
+        crate::config::AdminConfig::default().listen
+    );
     assert_eq!(
         format!("{:?}", config.audit),
-        format!("{:?}", crate::config::Audit::default())
+        format!("{:?}", crate::config::AuditConfig::default())
     );
     assert_eq!(
         format!("{:?}", config.changes),
-        format!("{:?}", crate::config::Changes::default())
+        format!("{:?}", crate::config::ChangesConfig::default())
     );
     let of_instance = |config: &Config, name: &str| {
         let one = &config.instances[name];

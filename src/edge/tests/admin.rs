@@ -14,7 +14,7 @@ use super::{HostEvent, ScriptedHost, TestEdge, instances, read_until, stable_lin
 use crate::{
     config,
     edge::{
-        admin::{Admin, AdminHosts},
+        admin::{AdminHosts, AdminServer},
         bounds::Bounds,
         drain::Drain,
     },
@@ -85,10 +85,10 @@ async fn readyz_status_after(ready_after: Duration) -> StatusCode {
         ]),
         readiness_delay: ready_after,
     };
-    let admin = Admin::new(
+    let admin = AdminServer::new(
         Arc::new(ArcSwap::from_pointee(actor)),
         Arc::new(Telemetry::new()),
-        Bounds::from(&config::Server::default()),
+        Bounds::from(&config::ServerConfig::default()),
         Arc::new(Drain::new(Duration::ZERO)),
         AdminHosts::new(&[]),
         Arc::default(),

@@ -206,7 +206,7 @@ impl TestEdge {
         Self::with_server(|_| {})
     }
 
-    fn with_server(change: impl FnOnce(&mut config::Server)) -> Self {
+    fn with_server(change: impl FnOnce(&mut config::ServerConfig)) -> Self {
         let ready = vec![
             (InstanceName::try_from("one").unwrap(), Ok(())),
             (
@@ -217,21 +217,21 @@ impl TestEdge {
         Self::with_readiness(instances(ready), change)
     }
 
-    fn with_admin(change: impl FnOnce(&mut config::Admin)) -> Self {
+    fn with_admin(change: impl FnOnce(&mut config::AdminConfig)) -> Self {
         Self::with_config(Readiness::default(), |_| {}, change)
     }
 
-    fn with_readiness(ready: Readiness, change: impl FnOnce(&mut config::Server)) -> Self {
+    fn with_readiness(ready: Readiness, change: impl FnOnce(&mut config::ServerConfig)) -> Self {
         Self::with_config(ready, change, |_| {})
     }
 
     fn with_config(
         ready: Readiness,
-        change: impl FnOnce(&mut config::Server),
-        change_admin: impl FnOnce(&mut config::Admin),
+        change: impl FnOnce(&mut config::ServerConfig),
+        change_admin: impl FnOnce(&mut config::AdminConfig),
     ) -> Self {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut server = config::Server {
+        let mut server = config::ServerConfig {
             listen: vec![any],
             max_header_bytes: 2048,
             // Tests that wait for a deadline shorten it; the others never reach one.
@@ -239,12 +239,12 @@ impl TestEdge {
             body_timeout_ms: 60_000,
             event_stream_after_ms: 60_000,
             heartbeat_ms: 60_000,
-            ..config::Server::default()
+            ..config::ServerConfig::default()
         };
         change(&mut server);
-        let mut admin = config::Admin {
+        let mut admin = config::AdminConfig {
             listen: Some(any),
-            ..config::Admin::default()
+            ..config::AdminConfig::default()
         };
         change_admin(&mut admin);
         let (sender, events) = mpsc::unbounded_channel();

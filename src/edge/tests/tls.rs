@@ -20,7 +20,7 @@ use tokio::{
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::{HostEvent, TestEdge, post_and_close, read_to_end, requests_total, within_timeout};
-use crate::{config::Tls, edge::certificate::Certificate};
+use crate::{config::TlsConfig, edge::certificate::Certificate};
 
 /// A certificate and its key in files.
 struct CertificateFiles {
@@ -38,8 +38,8 @@ impl CertificateFiles {
         }
     }
 
-    fn tls(&self) -> Tls {
-        Tls {
+    fn tls(&self) -> TlsConfig {
+        TlsConfig {
             certificate_file: self.folder.path().join("certificate.pem"),
             key_file: self.folder.path().join("key.pem"),
         }

@@ -34,7 +34,7 @@ enum ListForm {
 
 /// A list field, and whether its record is new.
 #[derive(Clone, Copy)]
-struct List<'f> {
+struct ListField<'f> {
     field: &'f Field,
     relation: &'f ModelName,
     is_new: bool,
@@ -53,7 +53,7 @@ impl RecordCoercer<'_> {
             let text = "is a list of records, and Odoo does not say of which model";
             return Err(text.to_owned());
         };
-        let list = List {
+        let list = ListField {
             field,
             relation,
             is_new: operation == Operation::Create,
@@ -104,7 +104,7 @@ impl RecordCoercer<'_> {
     /// The ids of a list, or the names if they can be looked up.
     fn coerce_ids(
         &mut self,
-        list: List<'_>,
+        list: ListField<'_>,
         ids: Vec<Value>,
         place: &FieldContext,
         coerced_at: &[usize],
@@ -128,7 +128,7 @@ impl RecordCoercer<'_> {
     /// New records, each from its values.
     fn coerce_lines(
         &mut self,
-        list: List<'_>,
+        list: ListField<'_>,
         lines: Vec<Value>,
         place: &FieldContext,
     ) -> Vec<Value> {
@@ -155,7 +155,7 @@ impl RecordCoercer<'_> {
 
     fn create_command(
         &mut self,
-        list: List<'_>,
+        list: ListField<'_>,
         values: Map<String, Value>,
         place: FieldContext,
     ) -> Value {
@@ -166,7 +166,7 @@ impl RecordCoercer<'_> {
 
     fn coerce_commands(
         &mut self,
-        list: List<'_>,
+        list: ListField<'_>,
         commands: Vec<Value>,
         place: &FieldContext,
     ) -> Vec<Value> {
@@ -235,7 +235,7 @@ impl RecordCoercer<'_> {
     /// The record that a command is about.
     fn accept_named_line(
         &mut self,
-        list: List<'_>,
+        list: ListField<'_>,
         (id, command): (RecordId, LineCommand),
         place: &FieldContext,
     ) -> Value {
@@ -246,7 +246,7 @@ impl RecordCoercer<'_> {
     }
 }
 
-impl List<'_> {
+impl ListField<'_> {
     fn line_ref(self, command: LineCommand, place: &FieldContext) -> LineRef {
         let is_owned = self.field.kind == FieldKind::One2many;
         LineRef {

@@ -32,15 +32,15 @@ pub(crate) enum Approved {
     /// It is previewed first, or changes nothing.
     NeedsApproval(WriteOutcome),
     /// It may be sent with this approval.
-    Granted(Box<WritePlan>, Vec<AuthorizedWrite>, Approval),
+    Granted(Box<WritePlan>, Vec<AuthorizedWrite>, ApprovalUse),
 }
 
 /// An approval that can be used once; empty if none was needed, or a person was
 /// asked on the stream of this very call.
 #[derive(Debug, Default)]
-pub(crate) struct Approval(Option<(StoreKey, Duration)>);
+pub(crate) struct ApprovalUse(Option<(StoreKey, Duration)>);
 
-impl Approval {
+impl ApprovalUse {
     /// Marks it as used.
     ///
     /// # Errors
@@ -88,7 +88,7 @@ pub(crate) async fn approve(
         let mode = mode.unwrap_or(WriteMode::ReadOnly);
         let granted = |plan, approval| Ok(Approved::Granted(Box::new(plan), allowed, approval));
         if !mode.requires_preview() {
-            return granted(plan, Approval::default());
+            return granted(plan, ApprovalUse::default());
         }
         if let Some(records) = &plan.unchanged
             && !presents_approval(access, request)
@@ -100,7 +100,7 @@ pub(crate) async fn approve(
         }
         let content = content_digest(&plan);
         if accepted == Some(content) {
-            return granted(plan, Approval::default());
+            return granted(plan, ApprovalUse::default());
         }
         let secret = access.store.secret("approvals").await?;
         let context = ApprovalContext {
@@ -150,7 +150,7 @@ fn presents_approval(access: &OdooSession<'_>, request: &RequestFingerprint) -> 
 
 /// The approval that a call presented, which may have been used before; or what the
 /// model or a person gets instead.
-type PresentedApproval = Result<Approval, WriteOutcome>;
+type PresentedApproval = Result<ApprovalUse, WriteOutcome>;
 
 /// A plan that needs approval.
 struct ApprovalContext<'a> {
@@ -255,9 +255,9 @@ impl ApprovalContext<'_> {
         Ok(self.token.sign(by, nonce, self.now.saturating_add(ttl)))
     }
 
-    fn approval(&self, verified: &VerifiedApproval) -> Approval {
+    fn approval(&self, verified: &VerifiedApproval) -> ApprovalUse {
         let ttl = verified.expires.saturating_since(self.now) + USE_MARGIN;
-        Approval(Some((self.use_key(verified), ttl)))
+        ApprovalUse(Some((self.use_key(verified), ttl)))
     }
 
     /// The key under which its use is stored.

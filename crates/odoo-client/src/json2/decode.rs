@@ -94,13 +94,13 @@ fn quote_non_finite(body: &[u8]) -> Option<Vec<u8>> {
 /// Whether the result is an action that asks for a password instead of running.
 fn is_identity_check(answer: &[u8]) -> bool {
     #[derive(Deserialize)]
-    struct Action {
+    struct WindowAction {
         #[serde(default)]
         res_model: Option<String>,
     }
     answer.starts_with(b"{")
         && answer.len() < 10_000
-        && serde_json::from_slice::<Action>(answer)
+        && serde_json::from_slice::<WindowAction>(answer)
             .is_ok_and(|action| action.res_model.as_deref() == Some("res.users.identitycheck"))
 }
 

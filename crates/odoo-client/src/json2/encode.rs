@@ -4,14 +4,14 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, header};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-use super::super::{ApiKey, CallError, WireRequest};
+use super::super::{CallError, OdooApiKey, WireRequest};
 use gatepost_odoo::{Call, Request};
 
 const DATABASE: HeaderName = HeaderName::from_static("x-odoo-database");
 
 pub(super) fn encode(
     call: &Call,
-    key: &ApiKey,
+    key: &OdooApiKey,
     database: Option<&str>,
 ) -> Result<WireRequest, CallError> {
     let mut bearer = HeaderValue::from_str(&format!("bearer {}", key.reveal()))

@@ -7,7 +7,7 @@ mod tests;
 
 use bytes::Bytes;
 
-use super::{ApiKey, CallError, Dialect, WireRequest, WireResponse};
+use super::{CallError, Dialect, OdooApiKey, WireRequest, WireResponse};
 use gatepost_odoo::Call;
 
 /// JSON/2 for one database.
@@ -18,7 +18,7 @@ pub struct Json2 {
 }
 
 impl Dialect for Json2 {
-    fn encode(&self, call: &Call, key: &ApiKey) -> Result<WireRequest, CallError> {
+    fn encode(&self, call: &Call, key: &OdooApiKey) -> Result<WireRequest, CallError> {
         encode::encode(call, key, self.database.as_deref())
     }
 

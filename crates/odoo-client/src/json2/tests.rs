@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::Json2;
-use crate::{ApiKey, CallError, Dialect, WireResponse};
+use crate::{CallError, Dialect, OdooApiKey, WireResponse};
 use gatepost_odoo::{Call, Context, Domain, FieldName, ModelName, Order, RecordId};
 
 /// Exchanges recorded from a real Odoo 19.
@@ -40,7 +40,9 @@ fn search_is_encoded_with_its_limit_and_database() {
     };
     let fields = [FieldName::try_from("name").unwrap()];
     let call = Call::search_read(model, &domain, &fields, &order, 40, 20).in_context(context);
-    let request = dialect().encode(&call, &ApiKey::new("s3cret\n")).unwrap();
+    let request = dialect()
+        .encode(&call, &OdooApiKey::new("s3cret\n"))
+        .unwrap();
     assert_eq!(request.path, "/json/2/res.partner/search_read");
     insta::assert_snapshot!(String::from_utf8(request.body.to_vec()).unwrap(), @r#"{"context":{"allowed_company_ids":[1],"active_test":false},"domain":[["name","ilike","azure"]],"fields":["name"],"limit":20,"order":"name desc","offset":40}"#);
     let header = |name: &str| {
@@ -99,7 +101,7 @@ fn recorded_errors_have_messages_without_odoo_internals() {
 #[test]
 fn documentation_request_is_a_get_without_a_body() {
     let call = Call::documentation(ModelName::try_from("crm.lead").unwrap());
-    let request = dialect().encode(&call, &ApiKey::new("s3cret")).unwrap();
+    let request = dialect().encode(&call, &OdooApiKey::new("s3cret")).unwrap();
     assert_eq!(
         (request.method.as_str(), &*request.path),
         ("GET", "/doc-bearer/crm.lead.json")

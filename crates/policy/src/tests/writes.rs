@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use super::{
     super::{
-        Argument, ArgumentKind, Arguments, Bounds, DenialHint, Forbidden, Incomplete, PolicyFacts,
-        Rule, WriteMode,
+        Argument, ArgumentKind, Arguments, DenialHint, Forbidden, Incomplete, NumberRange,
+        PolicyFacts, Rule, WriteMode,
     },
     instance, pattern, policy, rule,
 };
@@ -1198,7 +1198,7 @@ fn any_argument() -> impl Strategy<Value = Argument> {
         Just(ArgumentKind::Text {
             max_length: Some(1)
         }),
-        Just(ArgumentKind::Integer(Bounds {
+        Just(ArgumentKind::Integer(NumberRange {
             min: Some(1),
             max: None
         })),
