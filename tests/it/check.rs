@@ -469,7 +469,7 @@ fn live_errors_of_providers_and_redis_name_setting_cause_and_remedy() {
     let (_company, odoo) = start_fake_odoo();
     let plain = answering("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
     let moved = answering(
-        "HTTP/1.1 301 Moved Permanently\r\nLocation: https://id.example.com/\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 301 Moved Permanently\r\nLocation: https://id.example.com/\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
     );
     let right = speaking_tls(path, "right", |_| {});
     let no_redis = answering("-ERR unknown command\r\n");
