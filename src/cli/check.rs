@@ -166,6 +166,9 @@ fn description(
             instance.url
         ));
     }
+    if config.instances.len() > 1 {
+        lines.push("  /mcp       answers 404 because there are several instances; clients need one of these URLs:".to_owned());
+    }
     for setup in client_setups(config, &config.server.listen) {
         lines.push(format!("  endpoint   {}: {}", setup.instance, setup.url));
         lines.push(format!("  client     {}", setup.command));

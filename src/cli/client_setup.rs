@@ -24,7 +24,7 @@ pub(super) fn client_setups<'a>(
     let setup = |(name, instance): (&'a InstanceName, &'a InstanceConfig)| {
         let url = match instance.public_urls.first() {
             Some(url) => url.clone(),
-            None if is_only => format!("{}/mcp", local_base(config, addresses)),
+            // Not `/mcp`, which ends with a second instance.
             None => format!("{}/{name}/mcp", local_base(config, addresses)),
         };
         let server = if is_only { "odoo" } else { name.as_str() };

@@ -66,7 +66,7 @@ pub(super) fn run(demo: &DemoArgs) -> Result<(), CliError> {
             CliError::Failed(format!("the async runtime could not be started: {error}"))
         })?;
     runtime.spawn(company.serve());
-    terminal::print(&getting_started(&format!("http://{address}/mcp")))?;
+    terminal::print(&getting_started(&format!("http://{address}/demo/mcp")))?;
     edge.run(Some(ProcessTasks {
         reload: Box::new(|| Ok(Vec::new())),
         config_file: None,

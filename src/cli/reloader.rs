@@ -102,15 +102,26 @@ impl Reloader {
 
     fn try_reload(&self, keys_file: &mut WatchedKeysFile) -> Result<Vec<String>, String> {
         let checked = load(&self.sources).map_err(|errors| errors.to_string())?;
-        let built = checked.rebuild(&self.gateway.load());
-        self.gateway
-            .store(Arc::new(built.map_err(|error| error.to_string())?));
+        let old = self.gateway.load_full();
+        let new = checked.rebuild(&old).map_err(|error| error.to_string())?;
+        let removed = &old.routes.addresses() - &new.routes.addresses();
+        self.gateway.store(Arc::new(new));
         *keys_file = WatchedKeysFile::of(&checked.config);
         let mut warnings = Vec::new();
         // As at the start; an emptied keys file locks everyone out, for example.
         for warning in &checked.warnings {
             warn!(%warning, "Found a questionable setting while reloading the configuration");
             warnings.push(warning.to_string());
+        }
+        if !removed.is_empty() {
+            let addresses = removed.into_iter().collect::<Vec<_>>().join(", ");
+            warn!(
+                addresses,
+                "Removed addresses of instances; clients that use them get 404"
+            );
+            warnings.push(format!(
+                "clients that use {addresses} get 404 now; `gatepost check` prints the URLs to hand out"
+            ));
         }
         let changed = self
             .started_with

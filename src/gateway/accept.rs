@@ -12,6 +12,7 @@ use super::{
     landing_page, public_endpoints,
     request_context::{RequestContext, Target},
     router::{PublicRoute, Route},
+    routes::is_bare_path,
 };
 use crate::telemetry::RequestLog;
 use gatepost_base::{InstanceName, TraceContext};
@@ -45,6 +46,7 @@ impl Gateway {
             // A page of a foreign origin must not read the reason either.
             Err(
                 error @ (RequestError::HostNotAllowed(_)
+                | RequestError::NoInstanceInPath
                 | RequestError::NoRoute
                 | RequestError::OriginNotAllowed(_)),
             ) => Err(error.to_response(None, log)),
@@ -105,7 +107,14 @@ impl Gateway {
                 Some((Route::Public(_), _)) | None => {}
             }
         }
-        let (route, methods) = found.ok_or(RequestError::NoRoute)?;
+        let (route, methods) = found.ok_or_else(|| {
+            if is_bare_path(&head.path) {
+                // Not found, so there are several instances.
+                RequestError::NoInstanceInPath
+            } else {
+                RequestError::NoRoute
+            }
+        })?;
         match route {
             Route::Mcp(route) => self.check_mcp_head(route, methods, head, now, log).await,
             Route::Public(route) => self.check_public_head(route, methods, head, now).await,

@@ -40,6 +40,11 @@ pub enum RequestError {
     /// There is no such endpoint.
     #[error("not found")]
     NoRoute,
+    /// The path is `/mcp`, and there are several instances.
+    #[error(
+        "several Odoo instances are served here, each at `/NAME/mcp`; ask your administrator for your URL"
+    )]
+    NoInstanceInPath,
     /// The client accepts neither JSON nor an event stream.
     #[error("responses are `application/json` or `text/event-stream`; accept one of them")]
     NotAcceptable,
@@ -173,6 +178,11 @@ impl RequestError {
             Self::MethodNotAllowed(methods) => failed
                 .text(S::METHOD_NOT_ALLOWED, Client, "http_method")
                 .with_static(header::ALLOW, methods),
+            Self::NoInstanceInPath => {
+                failed.enter(Client, "no_route", RpcErrorType::Http("no_route"));
+                let document = json!({"error": "not_found", "error_description": self.to_string()});
+                HttpResponse::json(S::NOT_FOUND, document.to_string().into())
+            }
             Self::NoRole(_) => failed.text(S::FORBIDDEN, Policy, "no_role"),
             // JSON without JSON-RPC, for clients that probe for OAuth metadata.
             Self::NoRoute => {
@@ -365,6 +375,7 @@ mod tests {
             RequestError::NoRole(Forbidden::Instance(
                 InstanceName::try_from("production").unwrap(),
             )),
+            RequestError::NoInstanceInPath,
             RequestError::NoRoute,
             RequestError::OriginNotAllowed("https://evil.example".to_owned()),
             RequestError::TokenInQuery(Challenge::InvalidRequest.without_metadata().into()),

@@ -73,7 +73,7 @@ impl Routes {
         {
             return Some(route.clone());
         }
-        let endpoint = if path == "/mcp" && self.endpoints.len() == 1 {
+        let endpoint = if is_bare_path(&path) && self.endpoints.len() == 1 {
             self.endpoints.values().next()
         } else {
             let name = path.strip_prefix('/')?.strip_suffix("/mcp")?;
@@ -115,6 +115,16 @@ impl Routes {
         route.resource().is_some().then_some(route)
     }
 
+    /// The paths and public URLs at which clients reach an instance.
+    pub fn addresses(&self) -> BTreeSet<String> {
+        let only = (self.endpoints.len() == 1).then(|| "/mcp".to_owned());
+        let own = self.endpoints.iter().flat_map(|(name, endpoint)| {
+            let path = std::iter::once(format!("/{name}/mcp"));
+            path.chain(endpoint.public_urls.iter().cloned())
+        });
+        own.chain(only).collect()
+    }
+
     /// All instances, in the order of their names.
     pub fn instances(&self) -> impl Iterator<Item = &Arc<Instance>> {
         self.endpoints.values().map(|endpoint| &endpoint.instance)
@@ -135,6 +145,11 @@ impl Routes {
     pub(super) fn is_public_origin(&self, origin: &str) -> bool {
         self.origins.iter().any(|public| public == origin)
     }
+}
+
+/// Whether the path names no instance, so that only a single one has it.
+pub(super) fn is_bare_path(path: &str) -> bool {
+    normalized_path(path) == "/mcp"
 }
 
 fn is_canonical_path(path: &str) -> bool {

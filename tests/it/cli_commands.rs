@@ -76,8 +76,8 @@ fn check_exits_0_and_summarizes_a_valid_configuration() {
     gatepost.toml
       listen     127.0.0.1:0
       instance   production: the only database on http://odoo:8069
-      endpoint   production: http://127.0.0.1:0/mcp
-      client     claude mcp add --transport http odoo http://127.0.0.1:0/mcp --header "Authorization: Bearer KEY"
+      endpoint   production: http://127.0.0.1:0/production/mcp
+      client     claude mcp add --transport http odoo http://127.0.0.1:0/production/mcp --header "Authorization: Bearer KEY"
       role       reader: 1 rule
       API keys   0 in use
     The configuration is valid; 2 warnings

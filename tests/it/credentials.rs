@@ -390,8 +390,8 @@ fn check_live_tests_and_names_every_credential() {
     gatepost.toml
       listen     127.0.0.1:0
       instance   demo: demo on URL
-      endpoint   demo: http://127.0.0.1:0/mcp
-      client     claude mcp add --transport http odoo http://127.0.0.1:0/mcp --header "Authorization: Bearer KEY"
+      endpoint   demo: http://127.0.0.1:0/demo/mcp
+      client     claude mcp add --transport http odoo http://127.0.0.1:0/demo/mcp --header "Authorization: Bearer KEY"
       role       admin: 1 rule, acts as `admin`
       role       sales: 1 rule, acts as `sales`
       API keys   0 in use

@@ -106,8 +106,12 @@ fn public_url_routes_only_to_its_own_instance() {
         (200, json!("Odoo (other)"))
     );
     assert_eq!(title("/demo/mcp", "localhost"), (200, json!("Odoo (demo)")));
-    // With two instances, the bare path belongs to none.
+    // With two instances, the bare path belongs to none, and the response says so
+    // without their names.
     assert_eq!(title("/mcp", "localhost").0, 404);
+    let answer = stage.request("POST", "/MCP/", &[JSON, "Host: localhost", &bearer], &hello);
+    assert_eq!(answer.status, 404);
+    insta::assert_snapshot!(answer.body, @r#"{"error":"not_found","error_description":"several Odoo instances are served here, each at `/NAME/mcp`; ask your administrator for your URL"}"#);
     assert_eq!(title("/mcp", "mcp.example.com").0, 404);
 }
 

@@ -198,6 +198,12 @@ fn reload_command_reports_errors_and_settings_that_need_a_restart() {
         gateway.metric("gatepost_config_last_reload_successful"),
         Some(1.0)
     );
+    // The old addresses of instances end.
+    let (code, text) = reload(&base.replace("[instances.", "[instances.new-"));
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("get 404 now"), "{text}");
+    let (_, text) = reload(&base);
+    assert!(text.contains("/new-"), "{text}");
     // Another file is not read, and that is said.
     fs::write(folder.path().join("other.toml"), &base).unwrap();
     let (code, text) = reload_file("other.toml");
