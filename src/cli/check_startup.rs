@@ -54,6 +54,7 @@ impl StartupFindings {
         match ServerCertificate::load(&tls.certificate_file, &tls.key_file) {
             Ok(certificate) => {
                 self.certificate = Some(certificate.validity);
+                self.warn_of_certificate(checked, &certificate);
                 if let Some(problem) = certificate.validity.problem(now) {
                     let found = checked.error_at(
                         &["server", "tls", "certificate_file"],
@@ -73,6 +74,44 @@ impl StartupFindings {
                 invalid.to_string(),
                 invalid.remedy().map(str::to_owned),
             )),
+        }
+    }
+
+    /// Warns of what some clients refuse.
+    fn warn_of_certificate(&mut self, checked: &ValidConfig, certificate: &ServerCertificate) {
+        let mut warn = |text: String, remedy: &str| {
+            let setting = ["server", "tls", "certificate_file"];
+            let found = checked.error_at(&setting, text, Some(remedy.to_owned()));
+            self.warnings.push(found);
+        };
+        if certificate.is_authority {
+            warn(
+                "this is the certificate of an authority (CA:TRUE), which some clients refuse from a server".to_owned(),
+                "create it with `openssl req -x509 … -addext basicConstraints=critical,CA:FALSE`, or let the authority sign one for the server",
+            );
+        }
+        // A proxy has a certificate of its own.
+        if !checked.config.server.trusted_proxies.is_empty() {
+            return;
+        }
+        for (name, instance) in &checked.config.instances {
+            for url in &instance.public_urls {
+                let parsed = url.parse::<http::Uri>().ok();
+                let host = parsed
+                    .as_ref()
+                    .and_then(http::Uri::host)
+                    .unwrap_or_default();
+                let host = host.trim_matches(['[', ']']);
+                if let Some(failure) = certificate.wrong_name(host) {
+                    let text = format!(
+                        "clients that connect to {url} (`instances.{name}.public_urls`) refuse this certificate: {failure}"
+                    );
+                    warn(
+                        text,
+                        "issue a certificate for this name (as subjectAltName); if a proxy with its own certificate is in front, name it in `server.trusted_proxies`",
+                    );
+                }
+            }
         }
     }
 

@@ -18,6 +18,7 @@ use super::{
     excerpt::{is_secret_key_name, looks_like_secret, redact_unparsed, render_excerpt},
     schema::SchemaNode,
 };
+use gatepost_base::path::require_regular;
 
 /// The largest configuration file or secret file, in bytes; both are read whole.
 const MAX_BYTES: u64 = 4 << 20;
@@ -168,6 +169,7 @@ fn locate(
 
 /// Reads a file, up to 4 MiB.
 pub(super) fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
+    require_regular(&fs::metadata(path)?)?;
     let mut bytes = Vec::new();
     fs::File::open(path)?
         .take(MAX_BYTES + 1)

@@ -2,10 +2,12 @@
 //! around the gateway, in the words of an administrator.
 
 use std::{
+    collections::BTreeMap,
     fmt::Write as _,
-    fs,
+    fs::{self, Permissions},
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::TcpListener,
+    os::unix::fs::PermissionsExt as _,
     path::Path,
     process::{Child, Command, Stdio},
     sync::Arc,
@@ -33,7 +35,10 @@ fn gatepost(
     text: &str,
     variables: &[(&str, &str)],
 ) -> (i32, String) {
-    fs::write(folder.join("gatepost.toml"), text).unwrap();
+    let file = folder.join("gatepost.toml");
+    fs::write(&file, text).unwrap();
+    // Otherwise there is a warning about the keys in it.
+    fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_gatepost"))
         .env_clear()
         .envs(variables.iter().copied())
@@ -72,8 +77,7 @@ fn write_pair(folder: &Path, change: impl FnOnce(&mut CertificateParams)) {
     fs::write(folder.join("cert.pem"), certificate.pem()).unwrap();
     fs::write(folder.join("key.pem"), key.serialize_pem()).unwrap();
     // Otherwise there is a warning about it.
-    let owner_only = std::os::unix::fs::PermissionsExt::from_mode(0o600);
-    fs::set_permissions(folder.join("key.pem"), owner_only).unwrap();
+    fs::set_permissions(folder.join("key.pem"), Permissions::from_mode(0o600)).unwrap();
 }
 
 /// Changes the terms of a certificate.
@@ -143,6 +147,189 @@ fn certificate_that_ends_soon_is_a_warning() {
         warning.contains(&format!("the certificate ends on {end} 00:00 UTC, ")),
         "{warning}"
     );
+}
+
+#[test]
+fn certificate_that_some_clients_refuse_is_a_warning() {
+    let folder = tempfile::tempdir().unwrap();
+    write_pair(folder.path(), |terms| {
+        terms.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    });
+    let text = with_tls("cert.pem", "key.pem");
+    let text = format!(
+        "{text}public_urls = [\"https://localhost/mcp\", \"https://odoo.example.com/mcp\"]\n"
+    );
+    let (code, output) = check(folder.path(), &text);
+    assert_eq!(code, 0, "{output}");
+    let warnings: Vec<&str> = output
+        .split("\n\n")
+        .filter(|one| one.contains("key `server.tls.certificate_file`"))
+        .filter_map(|one| one.split_once("\n  |\n")?.1.split_once("^\n"))
+        .map(|(_, text)| text)
+        .collect();
+    insta::assert_snapshot!(warnings.join("\n"), @r"
+    this is the certificate of an authority (CA:TRUE), which some clients refuse from a server
+    help: create it with `openssl req -x509 … -addext basicConstraints=critical,CA:FALSE`, or let the authority sign one for the server
+    clients that connect to https://odoo.example.com/mcp (`instances.production.public_urls`) refuse this certificate: the server's certificate is not for the name `odoo.example.com`, but for `localhost`
+    help: issue a certificate for this name (as subjectAltName); if a proxy with its own certificate is in front, name it in `server.trusted_proxies`
+    ");
+    // Then the proxy's certificate is what clients see.
+    let behind = text.replace(
+        "[server.tls]",
+        "[server]\ntrusted_proxies = [\"10.0.0.1\"]\n\n[server.tls]",
+    );
+    let (_, output) = check(folder.path(), &behind);
+    assert!(!output.contains("odoo.example.com/mcp ("), "{output}");
+}
+
+#[test]
+fn only_regular_files_are_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    write_pair(path, |_| {});
+    let made = Command::new("mkfifo").arg(path.join("pipe")).status();
+    assert!(made.unwrap().success());
+    let settings = [
+        ("audit", "file"),
+        ("audit", "key_file"),
+        ("changes", "file"),
+        ("instances.production", "api_key_file"),
+        ("instances.production", "ca_file"),
+        ("keys", "file"),
+        ("server.tls", "certificate_file"),
+        ("server.tls", "key_file"),
+    ];
+    for (table, key) in settings {
+        for (file, kind) in [("pipe", "pipe"), ("/dev/zero", "device"), (".", "folder")] {
+            let mut lines = BTreeMap::from([
+                ("instances.production.url", "http://odoo:8069"),
+                ("instances.production.api_key", "x"),
+            ]);
+            if key == "api_key_file" {
+                lines.remove("instances.production.api_key");
+            }
+            if table == "server.tls" {
+                lines.insert("server.tls.certificate_file", "cert.pem");
+                lines.insert("server.tls.key_file", "key.pem");
+            }
+            let setting = format!("{table}.{key}");
+            lines.insert(&setting, file);
+            let lines = lines.iter();
+            let lines = lines.map(|(setting, value)| format!("{setting} = \"{value}\"\n"));
+            let text: String = lines.collect();
+            let (code, output) = check(path, &text);
+            assert_eq!(code, 3, "{table}.{key} = {file}: {output}");
+            let found = about(&output, &setting);
+            let expected = format!("it is a {kind}");
+            assert!(found.contains(&expected), "{table}.{key} = {file}: {found}");
+        }
+    }
+    // The configuration itself.
+    for file in ["pipe", "/dev/zero", "."] {
+        let output = Command::new(env!("CARGO_BIN_EXE_gatepost"))
+            .env_clear()
+            .current_dir(path)
+            .args(["check", "--config", file])
+            .output()
+            .unwrap();
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(3), "{file}: {text}");
+        assert!(text.contains("not a regular file"), "{file}: {text}");
+    }
+}
+
+#[test]
+fn secret_in_a_file_that_others_can_read_is_a_warning() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_, output) = check(folder.path(), INSTANCE);
+    assert!(!output.contains("chmod"), "{output}");
+    let file = folder.path().join("gatepost.toml");
+    fs::set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_gatepost"))
+        .env_clear()
+        .envs(FREE_PORTS)
+        .args(["check", "--config"])
+        .arg(file)
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    let found = about(&text, "instances.production.api_key");
+    assert!(
+        found.contains("users other than the owner can read this file, which holds secrets"),
+        "{found}"
+    );
+    assert!(found.contains("chmod 600"), "{found}");
+}
+
+#[test]
+fn writes_that_cannot_happen_are_a_warning() {
+    let folder = tempfile::tempdir().unwrap();
+    let direct = "writes = \"direct\"\nservice_key_writes = true\n";
+    let rule =
+        "[[roles.sales.rules]]\nmodels = [\"res.partner\"]\noperations = [\"read\", \"write\"]\n";
+    let cases = [
+        ("", rule.to_owned()),
+        ("writes = \"direct\"\n", rule.to_owned()),
+        (
+            direct,
+            format!("[roles.sales]\nwrites = \"read_only\"\n{rule}"),
+        ),
+        (direct, rule.replace("\"read\", ", "")),
+        (direct, format!("{rule}write_fields = []\n")),
+        (
+            direct,
+            format!("{rule}fields = [\"name\"]\nwrite_fields = [\"email\"]\n"),
+        ),
+        (direct, rule.to_owned()),
+        (
+            direct,
+            format!("{rule}fields = [\"name\", \"email\"]\nwrite_fields = [\"email\"]\n"),
+        ),
+    ];
+    let shown = cases.map(|(instance, rules)| {
+        let (code, output) = check(folder.path(), &format!("{INSTANCE}{instance}{rules}"));
+        assert_eq!(code, 0, "{output}");
+        let mut findings = output.split("\n\n");
+        let found = findings.find(|one| one.contains("key `roles.sales.rules[0].operations`"));
+        let text = found.and_then(|one| one.split_once("^\n"));
+        text.map_or("-", |(_, text)| text).to_owned()
+    });
+    insta::assert_snapshot!(shown.join("\n\n"));
+}
+
+#[test]
+fn odoo_s_own_name_of_an_operation_is_recognized() {
+    let folder = tempfile::tempdir().unwrap();
+    let rule = "[[roles.sales.rules]]\nmodels = [\"res.partner\"]\noperations = [\"unlink\"]\n";
+    let (code, output) = check(folder.path(), &format!("{INSTANCE}{rule}"));
+    assert_eq!(code, 3, "{output}");
+    assert!(output.contains("did you mean `delete`?"), "{output}");
+}
+
+#[test]
+fn log_has_the_format_of_its_variable() {
+    let folder = tempfile::tempdir().unwrap();
+    let variables = |format| [&FREE_PORTS[..], &[("GATEPOST_LOG_FORMAT", format)]].concat();
+    for (format, is_json) in [("json", true), ("text", false)] {
+        let mut serving = Serving::start(folder.path(), INSTANCE, &variables(format));
+        let log = serving.read_until("Opened the listeners");
+        let line = log.lines().next_back().unwrap();
+        assert_eq!(line.starts_with('{'), is_json, "{line}");
+    }
+    let (code, output) = gatepost(folder.path(), &["serve"], INSTANCE, &variables("xml"));
+    assert_eq!(code, 3, "{output}");
+    assert!(output.contains("`xml` is not a log format"), "{output}");
+}
+
+#[test]
+fn several_instances_end_the_path_without_a_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let second = INSTANCE.replace("production", "staging");
+    let (_, output) = check(folder.path(), INSTANCE);
+    assert!(!output.contains("answers 404"), "{output}");
+    assert!(output.contains(":0/production/mcp"), "{output}");
+    let (_, output) = check(folder.path(), &format!("{INSTANCE}{second}"));
+    assert!(output.contains("/mcp       answers 404"), "{output}");
 }
 
 /// `serve`, until dropped.

@@ -60,6 +60,9 @@ fn config_folder(text: &str) -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("gatepost.toml");
     std::fs::write(&file, text).unwrap();
+    // Otherwise there is a warning about the key in it.
+    let owner_only = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(&file, owner_only).unwrap();
     (folder, file)
 }
 

@@ -27,7 +27,9 @@ fn load_text(text: &str, variables: &[(&str, &str)]) -> Result<ValidConfig, Stri
 
 fn folder_with(text: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("gatepost.toml"), text).unwrap();
+    let file = folder.path().join("gatepost.toml");
+    std::fs::write(&file, text).unwrap();
+    std::fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
     let key = folder.path().join("odoo.key");
     std::fs::write(&key, "of-the-file\n").unwrap();
     // Independent of the umask.
@@ -455,7 +457,7 @@ fn questionable_settings_load_with_warnings() {
 fn rule_that_reopens_what_another_restricts_is_a_warning() {
     let conflicts = |rules: &str| {
         let text = format!(
-            "[instances.production]\nurl = \"http://odoo:8069\"\napi_key = \"hunter2\"\n[roles.one]\nrules = [{rules}]\n"
+            "[instances.production]\nurl = \"http://odoo:8069\"\napi_key = \"hunter2\"\nwrites = \"direct\"\nservice_key_writes = true\n[roles.one]\nrules = [{rules}]\n"
         );
         let checked = load_text(&text, &[]).unwrap();
         let keys = checked.warnings.iter();

@@ -326,7 +326,11 @@ fn configured_folder(url: &str, more: &str) -> tempfile::TempDir {
         "[instances.demo]\nurl = \"{url}\"\ndatabase = \"demo\"\napi_key = \"{INTERNAL_KEY}\"\n\
          credentials.admin.api_key = \"{ADMIN_KEY}\"\ncredentials.sales.api_key = \"{SALES_KEY}\"\n{more}"
     );
-    fs::write(folder.path().join("gatepost.toml"), text).unwrap();
+    let file = folder.path().join("gatepost.toml");
+    fs::write(&file, text).unwrap();
+    // Otherwise there is a warning about the keys in it.
+    let owner_only = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    fs::set_permissions(&file, owner_only).unwrap();
     folder
 }
 

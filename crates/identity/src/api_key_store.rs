@@ -13,7 +13,7 @@ use super::{
     api_key::{ApiKey, ApiKeyId, MalformedKey, SecretHash},
     caller::{Caller, CallerKind},
 };
-use gatepost_base::{RoleName, Subject};
+use gatepost_base::{RoleName, Subject, path::require_regular};
 
 /// All API keys. A value: the file is read once.
 #[derive(Clone, Default)]
@@ -92,7 +92,9 @@ impl ApiKeyStore {
     pub fn load(path: &Path) -> Result<Self, KeysFileError> {
         let io = |error| KeysFileError::Io(path.to_owned(), error);
         let damaged = |message: String| KeysFileError::Damaged(path.to_owned(), message);
-        if fs::metadata(path).map_err(io)?.len() > MAX_BYTES {
+        let metadata = fs::metadata(path).map_err(io)?;
+        require_regular(&metadata).map_err(io)?;
+        if metadata.len() > MAX_BYTES {
             return Err(damaged("it is larger than 4 MiB".to_owned()));
         }
         let text = fs::read_to_string(path).map_err(io)?;

@@ -36,6 +36,9 @@ pub enum HandshakeFailure {
     /// Any other reason, in the words of the TLS library.
     #[error("the TLS handshake failed: {0}")]
     Other(String),
+    /// Any other property of the server's certificate, in our words.
+    #[error("the server's certificate {0}")]
+    Unusable(&'static str),
     /// No trusted authority issued the server's certificate.
     #[error(
         "the server's certificate is self-signed, or from an authority that is not trusted here"
@@ -98,10 +101,7 @@ impl HandshakeFailure {
                 CertificateError::NotValidForNameContext {
                     expected,
                     presented,
-                } => Self::WrongName {
-                    expected: expected.to_str().into_owned(),
-                    presented: presented.iter().map(|name| plain_name(name)).collect(),
-                },
+                } => Self::wrong_name(&expected.to_str(), presented),
                 CertificateError::Other(other)
                     if matches!(
                         other.0.downcast_ref::<webpki::Error>(),
@@ -110,9 +110,19 @@ impl HandshakeFailure {
                 {
                     Self::AuthorityAsServer
                 }
-                other => Self::Other(other.to_string()),
+                other => {
+                    unusable(other).map_or_else(|| Self::Other(other.to_string()), Self::Unusable)
+                }
             },
             other => Self::Other(other.to_string()),
+        }
+    }
+
+    /// The certificate is for these names, in webpki's form, and not for this one.
+    pub(super) fn wrong_name(expected: &str, presented: &[String]) -> Self {
+        Self::WrongName {
+            expected: expected.to_owned(),
+            presented: presented.iter().map(|name| plain_name(name)).collect(),
         }
     }
 
@@ -123,7 +133,8 @@ impl HandshakeFailure {
             Self::AuthorityAsServer
             | Self::Ended(_)
             | Self::NotYetValid(_)
-            | Self::UnknownIssuer => false,
+            | Self::UnknownIssuer
+            | Self::Unusable(_) => false,
         }
     }
 
@@ -136,6 +147,7 @@ impl HandshakeFailure {
             Self::NotTls(peer) => format!("write `{}` instead of `{}` if it has no TLS, or correct the port", peer.schemes().0, peer.schemes().1),
             Self::Other(_) => "check that the port speaks TLS 1.2 or 1.3".to_owned(),
             Self::UnknownIssuer => "set `ca_file` to a PEM file with the certificate of that authority (of a self-signed one, with the certificate itself); if `ca_file` is set, it holds another one. If the authority is a public one, the server has to send its intermediate certificates too".to_owned(),
+            Self::Unusable(_) => "issue another certificate for the server, of version 3, with an RSA key of 2048 bits or more or an EC key, a signature with SHA-256, and `extendedKeyUsage = serverAuth`".to_owned(),
             Self::WrongName { .. } => "write a name from the certificate in the URL, or issue a certificate for this name (as subjectAltName)".to_owned(),
         }
     }
@@ -156,6 +168,33 @@ impl PeerProtocol {
             Self::Redis => ("redis://", "rediss://"),
         }
     }
+}
+
+/// What is wrong with a certificate that no other variant describes, where it is known.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "rustls and webpki add errors; those without a text of ours have their own"
+)]
+fn unusable(invalid: &CertificateError) -> Option<&'static str> {
+    Some(match invalid {
+        CertificateError::BadEncoding => "is damaged: it cannot be parsed",
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+            "is not for TLS servers (its extendedKeyUsage has no serverAuth)"
+        }
+        CertificateError::Revoked => "is revoked",
+        CertificateError::UnhandledCriticalExtension => {
+            "has a critical extension that is not supported"
+        }
+        CertificateError::UnsupportedSignatureAlgorithmContext { .. }
+        | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
+            "or one that issued it has a signature that is not accepted, such as one with SHA-1 or a key that is too short"
+        }
+        CertificateError::Other(other) => match other.0.downcast_ref::<webpki::Error>()? {
+            webpki::Error::UnsupportedCertVersion => "is not of version 3 of X.509",
+            _ => return None,
+        },
+        _ => return None,
+    })
 }
 
 /// `DnsName("odoo")` as `odoo`, as webpki shows the names of a certificate.
@@ -192,7 +231,8 @@ mod tests {
 
     use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair, date_time_ymd};
     use rustls::{
-        ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection,
+        CertificateError, ClientConfig, ClientConnection, RootCertStore, ServerConfig,
+        ServerConnection,
         crypto::ring,
         pki_types::{CertificateDer, PrivateKeyDer, ServerName},
     };
@@ -287,6 +327,21 @@ mod tests {
                 failure(pair, &trusted)
             },
             own(|terms| terms.subject_alt_names = Vec::new()),
+            own(|terms| {
+                terms.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+            }),
+            rustls::Error::InvalidCertificate(CertificateError::BadEncoding),
+            rustls::Error::InvalidCertificate(CertificateError::Revoked),
+            rustls::Error::InvalidCertificate(CertificateError::UnhandledCriticalExtension),
+            rustls::Error::InvalidCertificate(
+                CertificateError::UnsupportedSignatureAlgorithmContext {
+                    signature_algorithm_id: vec![1],
+                    supported_algorithms: Vec::new(),
+                },
+            ),
+            rustls::Error::InvalidCertificate(CertificateError::Other(rustls::OtherError(
+                Arc::new(webpki::Error::UnsupportedCertVersion),
+            ))),
             failure_with_answer(b"HTTP/1.1 400 Bad Request\r\n\r\n"),
             // A fatal alert: handshake_failure (RFC 8446, section 6).
             failure_with_answer(&[21, 3, 3, 0, 2, 2, 40]),

@@ -11,14 +11,14 @@ use jiff::Timestamp;
 use rustls::{
     crypto::ring,
     pki_types::{
-        CertificateDer, PrivateKeyDer,
+        CertificateDer, PrivateKeyDer, ServerName,
         pem::{self, PemObject, SectionKind},
     },
     sign::CertifiedKey,
 };
 use x509_parser::parse_x509_certificate;
 
-use super::CertificateValidity;
+use super::{CertificateValidity, HandshakeFailure};
 
 /// A certificate chain with its private key, which fit together.
 #[derive(Debug)]
@@ -27,6 +27,9 @@ pub struct ServerCertificate {
     pub certified_key: Arc<CertifiedKey>,
     /// From when to when the server's own certificate is valid.
     pub validity: CertificateValidity,
+    /// Whether it is the certificate of an authority (RFC 5280, section 4.2.1.9), which
+    /// some clients refuse from a server.
+    pub is_authority: bool,
 }
 
 /// The contents of both files, not parsed yet.
@@ -110,15 +113,17 @@ impl<'a> ServerCertificateFiles<'a> {
     /// [`InvalidServerCertificate`].
     pub fn parse(&self) -> Result<ServerCertificate, InvalidServerCertificate> {
         let [certificate_path, key_path] = self.paths.map(Path::to_owned);
-        let (chain, validity) = parse_chain(&self.certificate).map_err(|invalid| {
-            InvalidServerCertificate::Certificate(certificate_path.clone(), invalid)
-        })?;
+        let (chain, validity, is_authority) =
+            parse_chain(&self.certificate).map_err(|invalid| {
+                InvalidServerCertificate::Certificate(certificate_path.clone(), invalid)
+            })?;
         let of_key = |invalid| InvalidServerCertificate::Key(key_path.clone(), invalid);
         let key = parse_key(&self.key).map_err(of_key)?;
         match CertifiedKey::from_der(chain, key, &ring::default_provider()) {
             Ok(certified_key) => Ok(ServerCertificate {
                 certified_key: Arc::new(certified_key),
                 validity,
+                is_authority,
             }),
             Err(rustls::Error::InconsistentKeys(_)) => Err(InvalidServerCertificate::KeyMismatch {
                 certificate: certificate_path,
@@ -136,6 +141,20 @@ impl ServerCertificate {
     /// [`InvalidServerCertificate`].
     pub fn load(certificate: &Path, key: &Path) -> Result<Self, InvalidServerCertificate> {
         ServerCertificateFiles::read(certificate, key)?.parse()
+    }
+
+    /// Why clients that connect to this host, a DNS name or an IP address, refuse it;
+    /// `None` if they do not.
+    pub fn wrong_name(&self, host: &str) -> Option<HandshakeFailure> {
+        let name = ServerName::try_from(host).ok()?;
+        let own = self.certified_key.end_entity_cert().ok()?;
+        let own = webpki::EndEntityCert::try_from(own).ok()?;
+        match own.verify_is_valid_for_subject_name(&name) {
+            Err(webpki::Error::CertNotValidForName(context)) => {
+                Some(HandshakeFailure::wrong_name(host, &context.presented))
+            }
+            Ok(()) | Err(_) => None,
+        }
     }
 }
 
@@ -181,7 +200,7 @@ impl InvalidServerCertificate {
 
 fn parse_chain(
     pem: &[u8],
-) -> Result<(Vec<CertificateDer<'static>>, CertificateValidity), InvalidPemFile> {
+) -> Result<(Vec<CertificateDer<'static>>, CertificateValidity, bool), InvalidPemFile> {
     let chain = CertificateDer::pem_slice_iter(pem)
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| InvalidPemFile::NotPem(error.to_string()))?;
@@ -200,7 +219,8 @@ fn parse_chain(
         not_before: time(parsed.validity().not_before.timestamp())?,
         not_after: time(parsed.validity().not_after.timestamp())?,
     };
-    Ok((chain, validity))
+    let is_authority = parsed.is_ca();
+    Ok((chain, validity, is_authority))
 }
 
 fn parse_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, InvalidPemFile> {

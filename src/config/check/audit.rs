@@ -8,7 +8,9 @@ impl ConfigChecker<'_> {
         let (audit, keys) = (&self.config.audit, &self.config.keys);
         if let Some(file) = &audit.file {
             let path = path!["audit", "file"];
-            self.check_writable(path, file);
+            let hint = "for standard output, write `stdout = true` instead of `file`";
+            let hint = file.starts_with("/dev").then_some(hint);
+            self.check_writable(path, file, hint);
             self.warn_if_writable(path, file, "the audit journal");
             let others = [keys.file.as_deref(), audit.key_file.as_deref()];
             self.check_own_file(path, file, others);

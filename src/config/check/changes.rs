@@ -8,7 +8,7 @@ impl ConfigChecker<'_> {
         let (changes, redis) = (&config.changes, &config.redis);
         if let Some(file) = &changes.file {
             let path = path!["changes", "file"];
-            self.check_writable(path, file);
+            self.check_writable(path, file, None);
             if has_mode(file, 0o066) {
                 self.warning(
                     path,

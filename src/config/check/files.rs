@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::ConfigChecker;
-use gatepost_base::path::parent_folder;
+use gatepost_base::path::{parent_folder, require_regular};
 
 /// Folders that an orchestrator fills for one container alone. Their files are
 /// world-readable by default, which is harmless inside the container.
@@ -20,28 +20,39 @@ impl ConfigChecker<'_> {
         let Some(file) = file else {
             return;
         };
-        if let Err(error) = File::open(file) {
-            let message = format!("{} cannot be read: {error}", file.display());
-            self.error(path, &message, None);
-        } else if let Err(error) = gatepost_tls::client_config(Some(file)) {
+        if self.check_readable(path, file)
+            && let Err(error) = gatepost_tls::client_config(Some(file))
+        {
             let hint = "it must hold the certificate of an authority, or of the server itself, in PEM (`-----BEGIN CERTIFICATE-----`)";
             self.error(path, &error.to_string(), Some(hint));
         }
     }
 
-    /// A file that the gateway writes, and creates if it does not exist.
-    pub(super) fn check_writable(&mut self, path: &[String], file: &Path) {
+    /// Whether a file can be read; reports what is wrong with it.
+    pub(super) fn check_readable(&mut self, path: &[String], file: &Path) -> bool {
+        let opened = fs::metadata(file)
+            .and_then(|metadata| require_regular(&metadata))
+            .and_then(|()| File::open(file));
+        if let Err(error) = &opened {
+            let message = format!("{} cannot be read: {error}", file.display());
+            self.error(path, &message, None);
+        }
+        opened.is_ok()
+    }
+
+    /// A file that the gateway writes, and creates if it does not exist. `hint` says what
+    /// to do if it cannot be written.
+    pub(super) fn check_writable(&mut self, path: &[String], file: &Path, hint: Option<&str>) {
         let folder = parent_folder(file);
         if !folder.is_dir() {
             let message = format!("{} is not a folder", folder.display());
             self.error(path, &message, Some("create it; it must be writable"));
-        } else if file.is_dir() {
-            self.error(path, &format!("{} is a folder", file.display()), None);
-        } else if file.exists()
-            && let Err(error) = OpenOptions::new().append(true).open(file)
+        } else if let Ok(metadata) = fs::metadata(file)
+            && let Err(error) =
+                require_regular(&metadata).and_then(|()| OpenOptions::new().append(true).open(file))
         {
             let message = format!("{} cannot be written: {error}", file.display());
-            self.error(path, &message, None);
+            self.error(path, &message, hint);
         }
     }
 

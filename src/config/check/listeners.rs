@@ -1,7 +1,5 @@
 //! Checks of `[server]` and `[admin]`.
 
-use std::fs::File;
-
 use super::{ConfigChecker, http_url::HttpUrl};
 use gatepost_tls::ServerCertificate;
 
@@ -35,19 +33,18 @@ impl ConfigChecker<'_> {
             );
         }
         if let Some(tls) = &server.tls {
-            if let Err(invalid) = ServerCertificate::load(&tls.certificate_file, &tls.key_file) {
-                let setting = invalid.setting();
-                let path = path!["server", "tls", setting];
-                self.error(path, &invalid.to_string(), invalid.remedy());
-                // The key was not read then.
-                if setting == "certificate_file"
-                    && let Err(error) = File::open(&tls.key_file)
-                {
-                    let message = format!("{} cannot be read: {error}", tls.key_file.display());
-                    self.error(path!["server", "tls", "key_file"], &message, None);
-                }
-            }
+            let certificate = path!["server", "tls", "certificate_file"];
             let key = path!["server", "tls", "key_file"];
+            let readable = [
+                self.check_readable(certificate, &tls.certificate_file),
+                self.check_readable(key, &tls.key_file),
+            ];
+            if readable == [true, true]
+                && let Err(invalid) = ServerCertificate::load(&tls.certificate_file, &tls.key_file)
+            {
+                let path = path!["server", "tls", invalid.setting()];
+                self.error(path, &invalid.to_string(), invalid.remedy());
+            }
             self.warn_if_readable(key, &tls.key_file, "the private key");
         }
         if let Some(role) = &server.anonymous_role {

@@ -1,8 +1,10 @@
 //! Checks of `[roles.NAME]`: whether what the rules name exists.
 
+use std::collections::BTreeSet;
+
 use super::{ConfigChecker, checker::suggest_name};
-use crate::config::RuleConfig;
-use gatepost_base::RoleName;
+use crate::config::{InstanceConfig, RoleConfig, RuleConfig, Writes};
+use gatepost_base::{InstanceName, RoleName};
 use gatepost_odoo::{Domain, FieldName, MethodName, ModelName, Operation};
 use gatepost_policy::{MethodRisk, Pattern, is_secret};
 
@@ -39,6 +41,7 @@ impl ConfigChecker<'_> {
                     rule,
                 };
                 self.empty_lists(rule);
+                self.unusable_writes(rule, role);
                 self.arguments(rule);
                 self.methods(rule);
                 self.fields(rule);
@@ -71,6 +74,60 @@ impl ConfigChecker<'_> {
         let message = format!("the list is empty, so this rule {does} nothing");
         for (key, _) in empty.iter().filter(|(_, empty)| *empty) {
             self.warning(&at.path(path![key]), &message, None);
+        }
+    }
+
+    /// Warns of a rule whose changes are refused everywhere, whatever the caller.
+    fn unusable_writes(&mut self, at: RuleLocation<'_>, role: &RoleConfig) {
+        let rule = at.rule;
+        let operations = rule.operations();
+        if rule.deny || operations.iter().all(|operation| operation.is_read()) {
+            return;
+        }
+        let key = if rule.methods.is_empty() {
+            "operations"
+        } else {
+            "methods"
+        };
+        let instances = self.config.instances.iter().filter(|(name, _)| {
+            let mut patterns = rule.instances.iter();
+            patterns.any(|pattern| pattern.matches(name.as_str()))
+        });
+        let reasons: Option<BTreeSet<String>> = if role.writes == Writes::ReadOnly {
+            Some([format!("`roles.{}.writes`, which is `read_only`", at.role)].into())
+        } else {
+            instances
+                .map(|(name, instance)| read_only_setting(name, instance))
+                .collect()
+        };
+        if let Some(settings) = reasons.filter(|settings| !settings.is_empty()) {
+            let settings = settings.into_iter().collect::<Vec<_>>().join(" and ");
+            let message = format!(
+                "this rule allows changes, and all of them are refused because of {settings}"
+            );
+            let hint =
+                "change that setting, or remove the operations and methods that change records";
+            self.warning(&at.path(path![key]), &message, Some(hint));
+            return;
+        }
+        let needs_fields = |one: &Operation| matches!(one, Operation::Create | Operation::Write);
+        let has_field = |written: &Vec<Pattern>| {
+            let readable = |one: &Pattern| {
+                let mut fields = rule.fields.iter();
+                fields.any(|field| field.covers(one) || one.covers(field))
+                    && !rule.hidden_fields.iter().any(|hidden| hidden.covers(one))
+            };
+            written.iter().any(readable)
+        };
+        let every = vec![Pattern::everything()];
+        if operations.iter().any(needs_fields)
+            && !has_field(rule.write_fields.as_ref().unwrap_or(&every))
+        {
+            self.warning(
+                &at.path(path![key]),
+                "this rule allows changes of fields, and no field of it is both readable and writable",
+                Some("list the fields in `fields` too, or remove them from `hidden_fields`"),
+            );
         }
     }
 
@@ -212,4 +269,13 @@ impl ConfigChecker<'_> {
             Ok(_) => {}
         }
     }
+}
+
+/// The setting that makes all calls in an instance read-only, if there is one.
+fn read_only_setting(name: &InstanceName, instance: &InstanceConfig) -> Option<String> {
+    if instance.writes == Writes::ReadOnly {
+        return Some(format!("`instances.{name}.writes`, which is `read_only`"));
+    }
+    (instance.credentials.is_empty() && !instance.service_key_writes)
+        .then(|| format!("`instances.{name}.service_key_writes`, which is `false`"))
 }

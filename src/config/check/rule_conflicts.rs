@@ -102,7 +102,7 @@ impl ConfigChecker<'_> {
                     self.warn_overridden(at, (other_index, other), &shared);
                 }
             }
-            self.warn_unreadable_methods(at, &known);
+            self.warn_unreadable(at, &known);
         }
     }
 
@@ -141,15 +141,20 @@ impl ConfigChecker<'_> {
         }
     }
 
-    /// Warns of methods on records that the role cannot read.
-    fn warn_unreadable_methods(&mut self, at: RuleLocation<'_>, rules: &RuleIndex) {
-        if at.rule.methods.is_empty() {
+    /// Warns of changes to records that the role cannot read.
+    fn warn_unreadable(&mut self, at: RuleLocation<'_>, rules: &RuleIndex) {
+        let written = at.rule.operations.iter().flatten();
+        let (key, effect) = if written.clone().any(|operation| !operation.is_read()) {
+            ("operations", "changes of its records are refused")
+        } else if at.rule.methods.is_empty() {
             return;
-        }
+        } else {
+            ("methods", "its callers cannot see what these methods do")
+        };
         if let Some(model) = at.rule.models.iter().find(|model| !rules.reads(model)) {
             self.warning(
-                &at.path(path!["methods"]),
-                &format!("no rule of this role allows reading `{model}`, so its callers cannot see what these methods do"),
+                &at.path(path![key]),
+                &format!("no rule of this role allows reading `{model}`, so {effect}"),
                 Some("add `operations = [\"read\"]`, here or in a rule with its own `fields` and `domain`, unless another role of these callers has it"),
             );
         }

@@ -3,7 +3,11 @@
 use std::path::Path;
 
 use super::ConfigChecker;
-use crate::config::{excerpt::looks_like_secret, file::read_bounded};
+use crate::config::{
+    diagnostic::{ConfigLocation, EntryPart},
+    excerpt::looks_like_secret,
+    file::read_bounded,
+};
 
 /// A secret in two keys that exclude each other, such as `password` and `password_file`.
 pub(super) struct SecretKeys<'a> {
@@ -45,7 +49,18 @@ impl ConfigChecker<'_> {
                 )
             }
             (Some(text), None) => match (keys.parse)(text) {
-                Ok(secret) => return Some(secret.to_owned()),
+                Ok(secret) => {
+                    let what = "this file, which holds secrets";
+                    let mut warnings = self.findings.warnings.iter();
+                    // Once: there is only one such file.
+                    if !warnings.any(|warning| warning.message.ends_with(what))
+                        && let ConfigLocation::File { path: file, .. } =
+                            self.layers.location(&here, EntryPart::Value)
+                    {
+                        self.warn_if_readable(&here, &file, what);
+                    }
+                    return Some(secret.to_owned());
+                }
                 Err(wrong) => (here, format!("`{key}` {wrong}"), None),
             },
             (None, Some(file)) => {
