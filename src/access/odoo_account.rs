@@ -364,7 +364,9 @@ impl OdooAccount {
             let answer = ask(SystemQuery::User(me.uid)).await?;
             let rows: Vec<UserRow> = serde_json::from_slice(&answer)?;
             let mut companies = Vec::new();
+            let mut login = Box::default();
             if let Some(row) = rows.into_iter().next() {
+                login = row.login;
                 let (default, name) = row.company_id;
                 companies.push(Company { id: default, name });
                 let others: Vec<_> = row
@@ -391,6 +393,7 @@ impl OdooAccount {
             let languages = languages.into_iter().map(|row| row.code).collect();
             Ok::<_, OperationError>(Arc::new(OdooUser {
                 id: me.uid,
+                login,
                 companies,
                 languages,
             }))

@@ -9,6 +9,8 @@ use gatepost_odoo::RecordId;
 pub struct OdooUser {
     /// Its id.
     pub id: RecordId,
+    /// The name that it logs in with; empty if Odoo does not return it.
+    pub login: Box<str>,
     /// The companies it may use, the default one first.
     pub companies: Vec<Company>,
     /// The codes of the installed languages, such as `fr_FR`.
@@ -33,6 +35,8 @@ pub(super) struct WhoAmI {
 /// A row of `res.users/read` for this user.
 #[derive(Deserialize)]
 pub(super) struct UserRow {
+    #[serde(default)]
+    pub(super) login: Box<str>,
     pub(super) company_id: (RecordId, Box<str>),
     pub(super) company_ids: Vec<RecordId>,
 }

@@ -86,14 +86,15 @@ impl LiveReport<'_> {
             let named =
                 credential.map_or_else(String::new, |name| format!(", credential `{name}`"));
             match &check.user {
-                Ok(id) => {
+                Ok(user) => {
+                    let user = format!(
+                        "the Odoo user `{}` (id {})",
+                        printable(&user.login),
+                        user.id
+                    );
                     let works = match credential {
-                        None => format!(
-                            "answers, and accepts the API key of the Odoo user with id {id}"
-                        ),
-                        Some(name) => {
-                            format!("accepts the credential `{name}` of the Odoo user with id {id}")
-                        }
+                        None => format!("answers, and accepts the API key of {user}"),
+                        Some(name) => format!("accepts the credential `{name}` of {user}"),
                     };
                     terminal::print(&format!("  {instance}: {works}"))?;
                     let Some(expiry) = &check.expiry else {
@@ -135,11 +136,13 @@ impl LiveReport<'_> {
             let error = self
                 .checked
                 .error_in_rule(&finding.rule, path, text, Some(remedy));
-            if finding.severity == CheckStatus::Fail {
-                terminal::print_stderr(&format!("error: {error}\n"));
-                failed.insert(finding.rule);
-            } else {
-                self.warning(&error);
+            match finding.severity {
+                CheckStatus::Fail => {
+                    terminal::print_stderr(&format!("error: {error}\n"));
+                    failed.insert(finding.rule);
+                }
+                CheckStatus::Pass => terminal::print_stderr(&format!("note: {error}\n")),
+                CheckStatus::Warn => self.warning(&error),
             }
         }
         self.count_failed(failed.len(), "rule");

@@ -1,12 +1,14 @@
 //! Checks of the Odoo API keys, the identity providers and a token.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 
 use super::odoo_lookup::OdooProbe;
 use crate::{
     access::{
-        Instance, KeyExpiry, OperationError, is_key_rejected, key_holder, rejection_cause,
-        renewal_help,
+        Instance, KeyExpiry, OdooUser, OperationError, is_key_rejected, key_holder,
+        rejection_cause, renewal_help,
     },
     gateway::{Endpoint, Gateway},
 };
@@ -14,7 +16,6 @@ use gatepost_base::{CredentialName, Diagnosis, InstanceName, ProviderName, RoleN
 use gatepost_identity::{
     Bearer, Caller, CheckResult, Now, Principal, Provider, TokenError, TokenRejected,
 };
-use gatepost_odoo::RecordId;
 use gatepost_policy::Pattern;
 
 /// The result of one Odoo API key in one instance.
@@ -24,8 +25,8 @@ pub struct CredentialCheck {
     pub instance: InstanceName,
     /// The credential of the key; `None` for the service key.
     pub credential: Option<CredentialName>,
-    /// The id of the Odoo user, or why there is none.
-    pub user: Result<RecordId, Diagnosis>,
+    /// The Odoo user, or why there is none.
+    pub user: Result<Arc<OdooUser>, Diagnosis>,
     /// When the key expires, as far as Odoo says.
     pub expiry: Option<KeyExpiry>,
 }
@@ -188,13 +189,13 @@ impl Gateway {
         &self,
         instance: &Instance,
         credential: Option<CredentialName>,
-    ) -> (Result<RecordId, Diagnosis>, Option<KeyExpiry>) {
+    ) -> (Result<Arc<OdooUser>, Diagnosis>, Option<KeyExpiry>) {
         let now = Timestamp::now();
         let everything = vec![Pattern::everything()];
         let probe = OdooProbe::new(self, instance.name(), credential.clone(), everything);
         let session = probe.session(self, instance);
         let failure = match session.user().await {
-            Ok(user) => return (Ok(user.id), session.refresh_key_expiry(now).await),
+            Ok(user) => return (Ok(user), session.refresh_key_expiry(now).await),
             Err(OperationError::Call(error)) if is_key_rejected(&error) => Diagnosis::new(
                 "api_key",
                 format!("Odoo rejects this API key: {}", rejection_cause(None, now)),

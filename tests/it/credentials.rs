@@ -399,11 +399,11 @@ fn check_live_tests_and_names_every_credential() {
       role       admin: 1 rule, acts as `admin`
       role       sales: 1 rule, acts as `sales`
       API keys   0 in use
-      demo: answers, and accepts the API key of the Odoo user with id 7
+      demo: answers, and accepts the API key of the Odoo user `ivan` (id 7)
       demo: the API key never expires
-      demo: accepts the credential `admin` of the Odoo user with id 2
+      demo: accepts the credential `admin` of the Odoo user `admin` (id 2)
       demo, credential `admin`: the API key never expires
-      demo: accepts the credential `sales` of the Odoo user with id 6
+      demo: accepts the credential `sales` of the Odoo user `sally` (id 6)
       demo, credential `sales`: the API key never expires
     The configuration is valid, and what it names works; 1 warning
     "#);

@@ -33,6 +33,20 @@ fn check_live(odoo: &str, rules: &str) -> (Option<i32>, String) {
 }
 
 #[test]
+fn check_live_says_that_methods_are_unverified() {
+    let (_company, url) = start_fake_odoo();
+    let (code, message) = check_live(
+        &url,
+        "[[roles.sales.rules]]\nmodels = [\"sale.*\"]\noperations = [\"read\"]\nmethods = [\"action_confrm\"]\n",
+    );
+    assert_eq!(code, Some(0), "{message}");
+    assert!(
+        message.contains("unverified whether these methods exist"),
+        "{message}"
+    );
+}
+
+#[test]
 fn check_live_reports_unknown_names_in_rules_with_line_and_hint() {
     let (_company, url) = start_fake_odoo();
     let (code, message) = check_live(
