@@ -6,13 +6,12 @@ use clap::Args;
 
 use super::{
     CliError,
-    serve::{build_gateway, build_telemetry, open_listeners},
+    serve::{build_gateway, build_telemetry, open_listeners, start_log},
     terminal,
 };
 use crate::{
     config::{Sources, ValidConfig, load},
     edge::ProcessTasks,
-    telemetry,
 };
 use odoo_sim::{ADMIN_KEY, DATABASE, FakeOdoo};
 
@@ -49,8 +48,7 @@ pub(super) fn run(demo: &DemoArgs) -> Result<(), CliError> {
             "the demo has no authentication, so it listens only on loopback, and `{open}` can be reached from other machines"
         )));
     }
-    telemetry::logging::start(Sources::new(None).log_filter().unwrap_or("info"))
-        .map_err(|error| CliError::UnusableConfig(error.to_string()))?;
+    start_log(&Sources::new(None))?;
     let company = DemoServer::open(demo.odoo_listen)?;
     let checked = company.configuration(demo.listen)?;
     let gateway = build_gateway(&checked)?;

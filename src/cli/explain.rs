@@ -14,7 +14,9 @@ use super::{
 use crate::config::{LocatedRules, Sources, load_rules};
 use gatepost_base::{InstanceName, RoleName};
 use gatepost_odoo::{FieldName, MethodName, ModelName, Operation};
-use gatepost_policy::{AccessQuery, Action, Decision, Pattern, Rule, RuleRef, WriteMode};
+use gatepost_policy::{
+    AccessQuery, Action, Decision, Forbidden, Pattern, Rule, RuleRef, WriteMode,
+};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -89,8 +91,10 @@ pub(super) fn run(explain: &ExplainArgs) -> Result<(), CliError> {
     } else {
         (None, None)
     };
-    let forbidden = decision.forbidden.as_ref().map(ToString::to_string);
-    let why = forbidden.or(obstacle);
+    let forbidden = decision.forbidden.as_ref();
+    let why = forbidden
+        .map(|forbidden| denial_by_rules(forbidden, &decision, &instance))
+        .or(obstacle);
     let denied = why.is_some();
     let notes: Vec<String> = decision.notes.iter().cloned().chain(caveat).collect();
     let rule_list = |all: &[RuleRef]| -> Value {
@@ -134,6 +138,22 @@ pub(super) fn run(explain: &ExplainArgs) -> Result<(), CliError> {
     }
 }
 
+/// Why the rules deny it, for an administrator: the error itself is for a client.
+fn denial_by_rules(forbidden: &Forbidden, decision: &Decision, instance: &InstanceName) -> String {
+    if let Forbidden::Instance(_) = forbidden {
+        format!("no rule of these roles allows anything in `{instance}`")
+    } else if !decision.deciding_rules.is_empty() {
+        "a rule denies it".to_owned()
+    } else if let Forbidden::Method {
+        near: Some(near), ..
+    } = forbidden
+    {
+        format!("no rule allows it; one allows `{near}`")
+    } else {
+        "no rule allows it".to_owned()
+    }
+}
+
 /// The explanation as text.
 struct ExplainReport<'a> {
     operation: &'a str,
@@ -147,18 +167,14 @@ struct ExplainReport<'a> {
 impl ExplainReport<'_> {
     fn render(&self, decision: &Decision, rules: &LocatedRules) -> String {
         let (question, operation, instance) = (self.question, self.operation, self.instance);
+        let field = question
+            .field
+            .as_ref()
+            .map_or_else(String::new, |field| format!(", field `{field}`,"));
+        let access = format!("{operation} `{}`{field} in `{instance}`", question.model);
         let mut lines = vec![match self.denial_reason {
-            None => {
-                let field = question
-                    .field
-                    .as_ref()
-                    .map_or_else(String::new, |field| format!(", field `{field}`"));
-                format!(
-                    "allowed: {operation} `{}`{field} in `{instance}`",
-                    question.model
-                )
-            }
-            Some(why) => format!("denied: {why}"),
+            None => format!("allowed: {access}"),
+            Some(why) => format!("denied: {access}, because {why}"),
         }];
         if self.denial_reason.is_none() {
             let records = if decision.row_filter.is_empty() {

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// The time between two questions about the keys of Odoo.
-const ODOO_KEYS_INTERVAL: Duration = Duration::from_secs(2);
+pub(super) const ODOO_KEYS_INTERVAL: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -47,8 +47,7 @@ pub(super) fn run(serve: &ServeArgs) -> Result<(), CliError> {
     let mut sources = Sources::new(serve.config.clone());
     sources.listen.clone_from(&serve.listen);
     let checked = load(&sources)?;
-    telemetry::logging::start(sources.log_filter().unwrap_or("info"))
-        .map_err(|error| CliError::UnusableConfig(error.to_string()))?;
+    start_log(&sources)?;
     terminal::print_warnings(&checked.warnings);
     let gateway = build_gateway(&checked)?;
     let descriptors = DescriptorLimit::raise().unwrap_or_else(|error| {
@@ -99,6 +98,16 @@ pub(super) fn run(serve: &ServeArgs) -> Result<(), CliError> {
     close_stores(&gateway.load());
     info!("Stopped");
     Ok(())
+}
+
+/// Starts the log as the environment says.
+///
+/// # Errors
+/// If its filter or format is invalid.
+pub(super) fn start_log(sources: &Sources) -> Result<(), CliError> {
+    let filter = sources.log_filter().unwrap_or("info");
+    telemetry::logging::start(filter, sources.log_format())
+        .map_err(|error| CliError::UnusableConfig(error.to_string()))
 }
 
 /// Asks Odoo when its API keys expire, one after the other. Never returns.

@@ -16,14 +16,14 @@ use clap::Args;
 use super::{
     CliError, demo_example,
     names::choose_instance,
-    serve::{build_telemetry, close_stores},
+    serve::{ODOO_KEYS_INTERVAL, build_telemetry, close_stores, start_log},
     terminal,
 };
 use crate::{
     config::{Sources, ValidConfig, load},
     edge::stdio,
     gateway::Gateway,
-    telemetry::{Telemetry, logging},
+    telemetry::Telemetry,
 };
 use gatepost_base::InstanceName;
 
@@ -91,8 +91,7 @@ impl StdioServer {
     /// If the client cannot be served.
     fn prepare(stdio: &StdioArgs) -> Result<Self, CliError> {
         let sources = Sources::new(stdio.config.clone());
-        let filter = sources.log_filter().unwrap_or("warn").to_owned();
-        logging::start(&filter).map_err(|error| CliError::UnusableConfig(error.to_string()))?;
+        start_log(&sources)?;
         #[cfg(feature = "demo")]
         if stdio.demo {
             let company = super::demo::DemoServer::open(None)?;
@@ -134,6 +133,13 @@ impl StdioServer {
         if let Some(company) = self.company {
             runtime.spawn(company.serve());
         }
+        let (gateway, instance) = (Arc::clone(&self.gateway), self.instance.clone());
+        runtime.spawn(async move {
+            loop {
+                gateway.load().refresh_local_key_expiry(&instance).await;
+                tokio::time::sleep(ODOO_KEYS_INTERVAL).await;
+            }
+        });
         let served = runtime.block_on(async {
             // A client that stops its server sends SIGTERM, perhaps in the middle of a write.
             let signals = stdio::TerminationSignals::install();

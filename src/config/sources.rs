@@ -71,6 +71,11 @@ impl Sources {
         self.variable("GATEPOST_LOG")
     }
 
+    /// The format of the log (`GATEPOST_LOG_FORMAT`), such as `json`.
+    pub fn log_format(&self) -> Option<&str> {
+        self.variable("GATEPOST_LOG_FORMAT")
+    }
+
     /// The variable's value. An empty one counts as not set because Compose files
     /// pass unset variables as empty.
     pub(super) fn variable(&self, name: &str) -> Option<&str> {

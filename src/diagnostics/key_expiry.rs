@@ -7,7 +7,7 @@ use crate::{
     access::{Instance, KeyExpiry, key_holder, renewal_help},
     gateway::Gateway,
 };
-use gatepost_base::CredentialName;
+use gatepost_base::{CredentialName, InstanceName};
 use gatepost_policy::Pattern;
 
 impl Gateway {
@@ -21,6 +21,22 @@ impl Gateway {
             Some((instance, credential.cloned()))
         });
         if let Some((instance, credential)) = due {
+            self.refresh_key_expiry(instance, credential).await;
+        }
+    }
+
+    /// The same, only for the key that the calls of the local user act with.
+    pub async fn refresh_local_key_expiry(&self, name: &InstanceName) {
+        let mut instances = self.routes.instances();
+        let Some(instance) = instances.find(|instance| instance.name() == name) else {
+            return;
+        };
+        let credential = self
+            .authenticator
+            .local_caller(&self.policy, name)
+            .credential;
+        let account = instance.account(credential.as_ref());
+        if account.is_ok_and(|account| account.is_key_expiry_due()) {
             self.refresh_key_expiry(instance, credential).await;
         }
     }

@@ -84,7 +84,7 @@ fn main() {
 
 /// Counts what each call allocates, and compares it with its bound.
 fn measure(odoo: &str) {
-    logging::start("info").unwrap();
+    logging::start("info", None).unwrap();
     let key = reader_key::new_reader_key(Path::new("."));
     let mut client = Client::new(start_gateway(odoo), &key);
     let mut exceeded = Vec::new();

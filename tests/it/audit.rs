@@ -134,7 +134,7 @@ impl StdioGateway {
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(Stdio::piped())
             .spawn()
             .unwrap();
         let out = BufReader::new(child.stdout.take().unwrap());
@@ -383,6 +383,10 @@ fn local_clients_run_beside_the_gateway_and_each_other() {
     for (number, local) in (1..).zip(&mut clients) {
         drop(local.child.stdin.take());
         assert!(local.child.wait().unwrap().success());
+        let mut log = String::new();
+        let mut stderr = local.child.stderr.take().unwrap();
+        stderr.read_to_string(&mut log).unwrap();
+        assert!(log.contains("Served request"), "{log}");
         let journal = format!("audit.stdio-{number}.jsonl");
         let (code, out, err) = run(&folder, &["audit", "verify", &journal]);
         assert_eq!(code, 0, "{err}");

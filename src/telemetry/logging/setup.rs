@@ -28,6 +28,9 @@ pub enum LoggingError {
         /// Why it is invalid.
         source: ParseError,
     },
+    /// The format is neither of those that there are.
+    #[error("`{0}` is not a log format; GATEPOST_LOG_FORMAT is `json` or `text`")]
+    InvalidFormat(String),
     /// The thread that writes the log cannot be started.
     #[error("the thread that writes the log cannot be started: {0}")]
     Thread(#[from] io::Error),
@@ -36,7 +39,8 @@ pub enum LoggingError {
 /// Starts the log of this process, which also gets panics.
 ///
 /// `filter` is `info`, `gatepost=debug`, or anything else that
-/// [`tracing_subscriber::EnvFilter`] parses. Does nothing if a log was started
+/// [`tracing_subscriber::EnvFilter`] parses. `format` is `json` or `text`; without one it
+/// is text on a terminal, and JSON otherwise. Does nothing if a log was started
 /// before, as in tests.
 ///
 /// A thread of its own writes the lines, so that no request waits for a reader of
@@ -44,12 +48,19 @@ pub enum LoggingError {
 ///
 /// # Errors
 /// [`LoggingError`].
-pub fn start(filter: &str) -> Result<(), LoggingError> {
+pub fn start(filter: &str, format: Option<&str>) -> Result<(), LoggingError> {
     let filter = parse(filter)?;
+    let is_text = match format {
+        None => stderr().is_terminal(),
+        Some("text") => true,
+        Some("json") => false,
+        Some(other) => return Err(LoggingError::InvalidFormat(other.to_owned())),
+    };
     let registry = tracing_subscriber::registry().with(filter);
     // Standard output belongs to the stdio transport.
     let layer = fmt::layer().with_writer(LogQueue::start(stderr())?);
-    let started = if stderr().is_terminal() {
+    let started = if is_text {
+        let layer = layer.with_ansi(stderr().is_terminal());
         install(registry.with(layer.with_target(false)))
     } else {
         install(registry.with(layer.json().flatten_event(true).with_current_span(false)))
