@@ -6,7 +6,7 @@ use super::{
     endpoint::EndpointRoute,
     request_context::RequestContext,
 };
-use crate::access::UnknownCredential;
+use crate::{access::UnknownCredential, tools::Tool};
 use gatepost_base::{CredentialName, InstanceName, RoleName};
 use gatepost_identity::{AmbiguousCredential, Caller, Challenge, Now, choose_credential};
 use gatepost_odoo::Operation;
@@ -86,6 +86,17 @@ impl Gateway {
                 // The call itself reports it.
                 Err(UnknownCredential { .. }) => true,
             }
+    }
+
+    /// Whether the caller can use the tool for anything. One that calls methods needs
+    /// one that it is for.
+    pub(super) fn allows_tool(&self, context: &RequestContext, tool: &Tool) -> bool {
+        let (roles, instance) = (&context.caller.roles, context.instance().name());
+        self.allows(context, tool.operation)
+            && (tool.operation != Operation::Call
+                || self
+                    .policy
+                    .allows_any_method(roles, instance, |method| tool.calls(method)))
     }
 
     /// The error that asks the holder of a token to request more scopes; `None` if no

@@ -9,7 +9,10 @@ use super::{
     request_context::{RequestContext, Target},
     tool_call::ToolOutcome,
 };
-use crate::{telemetry::RequestLog, tools};
+use crate::{
+    telemetry::RequestLog,
+    tools::{self, Tool},
+};
 use gatepost_identity::Now;
 use gatepost_mcp::{
     Batch, Body, Envelope, Inbound, Method, RequestId, ResponseBuilder, RpcRequest, Session,
@@ -156,7 +159,7 @@ impl Conversation<'_> {
             },
             Method::ToolsList => {
                 let cursor = request.params.cursor()?;
-                let allows = |operation| gateway.allows(context, operation);
+                let allows = |tool: &Tool| gateway.allows_tool(context, tool);
                 let page = tools::list(allows, cursor.as_deref(), request.era())?;
                 respond.result(id, page)
             }

@@ -7,7 +7,6 @@ use serde_json::{Value, json, value::RawValue};
 
 use super::{ALL, Tool};
 use gatepost_mcp::{ProtocolEra, ProtocolError};
-use gatepost_odoo::Operation;
 
 /// Tools on one page of the list.
 const PAGE_SIZE: usize = 50;
@@ -60,19 +59,18 @@ fn entry(tool: &Tool) -> Value {
     })
 }
 
-/// Returns a page of the tools whose operation is open to the caller, in a fixed
-/// order.
+/// Returns a page of the tools that are open to the caller, in a fixed order.
 ///
 /// # Errors
 /// [`ProtocolError::InvalidParams`] if the cursor is invalid.
 pub fn list(
-    opens: impl Fn(Operation) -> bool,
+    opens: impl Fn(&Tool) -> bool,
     cursor: Option<&str>,
     era: ProtocolEra,
 ) -> Result<ToolListPage, ProtocolError> {
     let open: Vec<&'static RawValue> = ENTRIES
         .iter()
-        .filter(|(tool, _)| opens(tool.operation))
+        .filter(|(tool, _)| opens(tool))
         .map(|(_, entry)| &**entry)
         .collect();
     let begin = match cursor {

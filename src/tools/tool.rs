@@ -5,14 +5,16 @@ use std::{borrow::Cow, collections::BTreeMap, future::Future, pin::Pin, sync::La
 use schemars::{JsonSchema, Schema};
 use serde::de::DeserializeOwned;
 
-use super::{ALL, MAX_READ_BYTES, ToolError, ToolOutput, arguments::parse, client_arguments};
+use super::{
+    ALL, MAX_READ_BYTES, ToolError, ToolOutput, arguments::parse, client_arguments, post_message,
+};
 use crate::{
     access::OdooSession,
     telemetry::ChangeOutcome,
     writes::{RequestFingerprint, WriteOperation, WriteOutcome, execute},
 };
 use gatepost_base::text::bounded;
-use gatepost_odoo::Operation;
+use gatepost_odoo::{MethodName, Operation};
 use gatepost_state::limits::ToolClass;
 
 /// A tool that a model can call.
@@ -66,6 +68,11 @@ impl Tool {
         arguments: &'a str,
     ) -> ToolFuture<'a> {
         (self.handler)(self, access, arguments)
+    }
+
+    /// Whether it can call the method, if it is a tool that calls methods at all.
+    pub fn calls(&self, method: &MethodName) -> bool {
+        (method.as_str() == "message_post") == (self.name == post_message::TOOL.name)
     }
 
     /// The rate limit that its calls count towards.

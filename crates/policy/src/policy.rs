@@ -225,6 +225,20 @@ impl Policy {
         })
     }
 
+    /// Whether a wanted method is open on any model of the instance.
+    pub fn allows_any_method(
+        &self,
+        roles: &[RoleName],
+        instance: &InstanceName,
+        is_wanted: impl Fn(&MethodName) -> bool,
+    ) -> bool {
+        self.rules(roles, instance).any(|ruled| {
+            !ruled.rule.deny
+                && ruled.write_mode > WriteMode::ReadOnly
+                && ruled.rule.methods.iter().any(&is_wanted)
+        })
+    }
+
     /// Whether any role opens any change in the instance.
     pub fn allows_any_write(&self, instance: &InstanceName) -> bool {
         let changing = self

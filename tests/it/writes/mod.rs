@@ -190,6 +190,23 @@ fn write_tools_are_unavailable_unless_instance_and_role_allow_writes() {
 }
 
 #[test]
+fn tools_that_call_methods_are_listed_if_a_rule_has_one_for_them() {
+    let listed = |methods: &str| {
+        let rules = format!(
+            r#"[{{ models = ["sale.order"], operations = ["read"], methods = {methods} }}]"#
+        );
+        let tools = tool_names(&stage("direct", &rules, &[]));
+        ["call_method", "post_message"].map(|tool| tools.iter().any(|one| one == tool))
+    };
+    assert_eq!(listed(r#"["action_confirm"]"#), [true, false]);
+    assert_eq!(listed(r#"["message_post"]"#), [false, true]);
+    assert_eq!(
+        listed(r#"["message_post", "action_confirm"]"#),
+        [true, true]
+    );
+}
+
+#[test]
 fn records_are_created_updated_and_deleted() {
     let stage = direct();
     let before = stage.fake_odoo.snapshot();
