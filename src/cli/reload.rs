@@ -42,7 +42,14 @@ pub(super) fn run(reload: &ReloadArgs) -> Result<(), CliError> {
     let sources = Sources::new(reload.config.clone());
     let without = "send SIGHUP to the process instead";
     let url = AdminUrl::configured(&sources, "/reload", without)?;
-    let response = url.send("POST", READ_LIMITS)?;
+    let response = match url.send("POST", READ_LIMITS) {
+        Err(CliError::Unreachable(why)) => {
+            return Err(CliError::Unreachable(format!(
+                "{why}; if `admin.listen` was changed, the gateway still listens at the old address until it is started again; otherwise start it, or {without}"
+            )));
+        }
+        sent => sent?,
+    };
     let text = response.body.trim_end();
     match response.status {
         200 => {

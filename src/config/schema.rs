@@ -348,7 +348,12 @@ impl<'a> SchemaNode<'a> {
             } else {
                 message
             };
-            violations.push(SchemaViolation::new(path, EntryPart::Value, message));
+            // Odoo's own name for it.
+            let meant = if text == "unlink" { "delete" } else { text };
+            let near = closest_name(meant, self.allowed_values()).filter(|_| !secret);
+            let mut violation = SchemaViolation::new(path, EntryPart::Value, message);
+            violation.hint = near.map(|near| format!("did you mean `{near}`?"));
+            violations.push(violation);
         }
     }
 

@@ -35,8 +35,9 @@ impl Gateway {
             .authenticator
             .local_caller(&self.policy, name)
             .credential;
-        let account = instance.account(credential.as_ref());
-        if account.is_ok_and(|account| account.is_key_expiry_due()) {
+        if let Ok(account) = instance.account(credential.as_ref())
+            && account.is_key_expiry_due()
+        {
             self.refresh_key_expiry(instance, credential).await;
         }
     }

@@ -84,6 +84,12 @@ impl Certificate {
         result.map(drop)
     }
 
+    /// What is wrong with the validity of the current certificate; also logged, once.
+    pub(super) fn problem(&self, now: Timestamp) -> Option<CertificateProblem> {
+        self.log_problem(now);
+        self.current.load().validity.problem(now)
+    }
+
     /// When the server's own certificate expires, in seconds since 1970.
     pub(super) fn expires_at(&self) -> i64 {
         self.current.load().validity.not_after.as_second()

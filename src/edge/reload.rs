@@ -7,6 +7,7 @@ use std::{
 };
 
 use futures_util::future::BoxFuture;
+use jiff::Timestamp;
 use tracing::error;
 
 use super::certificate::Certificate;
@@ -42,8 +43,12 @@ impl Reloads {
     /// Reads everything again. Blocks.
     pub(super) fn run(&self) -> Result<Vec<String>, String> {
         let mut warnings = Vec::new();
-        if let Some(Err(error)) = self.certificate.as_ref().map(|one| one.reload()) {
-            warnings.push(format!("{error}; the current certificate stays"));
+        if let Some(certificate) = &self.certificate {
+            if let Err(error) = certificate.reload() {
+                warnings.push(format!("{error}; the current certificate stays"));
+            }
+            let problem = certificate.problem(Timestamp::now());
+            warnings.extend(problem.map(|one| format!("{one}; {}", one.remedy())));
         }
         if let Some(reload) = self.configuration.get() {
             // A bug in it must not stop the listeners.

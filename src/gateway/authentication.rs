@@ -81,7 +81,10 @@ impl Unauthenticated {
     /// The reason, for the log only.
     pub(super) fn internal_reason(&self) -> String {
         match self {
-            Self::InvalidApiKey(error) => error.reason().to_owned(),
+            Self::InvalidApiKey(error) => match error.id() {
+                Some(id) => format!("{}: API key {id}", error.reason()),
+                None => error.reason().to_owned(),
+            },
             Self::NoBearer(BearerError::Missing) => "no token".to_owned(),
             Self::NoBearer(_) => "malformed authorization header".to_owned(),
             Self::ProviderUnavailable(unavailable) => unavailable.cause.to_string(),

@@ -68,6 +68,18 @@ gatepost_base::words! {
     pub fn reason(&self);
 }
 
+impl ApiKeyError {
+    /// The id of the key, which is no secret; `None` if it has no form of a key.
+    pub fn id(&self) -> Option<&ApiKeyId> {
+        match self {
+            Self::Expired(id) | Self::Revoked(id) | Self::Unknown(id) | Self::WrongSecret(id) => {
+                Some(id)
+            }
+            Self::Malformed => None,
+        }
+    }
+}
+
 /// A keys file that cannot be used. The text is for the administrator.
 #[derive(Debug, thiserror::Error)]
 pub enum KeysFileError {

@@ -215,7 +215,10 @@ fn reload_command_reports_errors_and_settings_that_need_a_restart() {
     let command = command
         .env_clear()
         .env("GATEPOST_ADMIN__LISTEN", admin.to_string());
-    assert_eq!(command.arg("reload").status().unwrap().code(), Some(4));
+    let output = command.arg("reload").output().unwrap();
+    assert_eq!(output.status.code(), Some(4));
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(text.contains("if `admin.listen` was changed"), "{text}");
 }
 
 #[test]

@@ -79,7 +79,7 @@ impl RedisUnavailable {
             }
             Self::TimedOut(_) => diagnosis(
                 "timeout_ms",
-                "check the address, firewalls and Redis's load; raise `timeout_ms` if it is far away",
+                "check the address, firewalls and Redis's load; if `url` begins with `rediss://` and the port has no TLS, write `redis://`; raise `timeout_ms` if it is far away",
             ),
         }
     }
