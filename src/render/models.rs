@@ -52,7 +52,7 @@ const PEOPLES_WORDS: [(&str, &str); 34] = [
     ("account.bank.statement.line", "bank transaction"),
     (
         "account.move",
-        "invoice, bill, vendor bill, credit note, refund",
+        "invoice, customer invoice, bill, vendor bill, credit note, refund",
     ),
     (
         "account.move.line",
@@ -187,9 +187,9 @@ mod tests {
         ");
         insta::assert_snapshot!(models(&all, Some("Invoices"), 999).text, @r"
         model | label
-        account.move | Journal Entry (invoice, bill, vendor bill, credit note, refund)
+        account.move | Journal Entry (invoice, customer invoice, bill, vendor bill, credit note, refund)
         ");
-        assert_eq!(models(&all, Some("credit notes"), 999).shown, 1);
+        assert_eq!(models(&all, Some("customer invoices"), 999).shown, 1);
         assert_eq!(models(&all, None, 999).shown, 3);
         assert_eq!(models(&all, Some("zebra"), 999).shown, 0);
         assert!(models(&all, None, 170).text.contains("more models"));
