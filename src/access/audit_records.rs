@@ -10,8 +10,8 @@ impl OdooSession<'_> {
     /// Records that the policy, or the Odoo user that the caller acts as, denied
     /// a tool call with these arguments. To be called once, when the denial is
     /// sent to the client: tools check on the way what they could do.
-    pub fn audit_denial(&self, denied: &OperationError, arguments: &str) {
-        let (reason, forbidden, operation) = match denied {
+    pub fn audit_denial(&self, error: &OperationError, arguments: &str) {
+        let (reason, forbidden, operation) = match error {
             OperationError::UnknownCredential(_) => ("unknown_credential", None, None),
             OperationError::Forbidden(why) => (why.kind(), Some(why), why.operation()),
             OperationError::ReadOnly(ReadOnly(operation)) => ("read_only", None, Some(*operation)),

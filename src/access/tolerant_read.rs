@@ -104,11 +104,11 @@ impl OdooSession<'_> {
             unreadable_fields: refused,
         };
         let mut calls = 2;
-        let mut denied: Vec<FieldName> = Vec::new();
+        let mut denied_fields: Vec<FieldName> = Vec::new();
         let mut halves: VecDeque<&[FieldName]> = VecDeque::new();
         let mut split = |error: &CallError, part, halves: &mut _, unreadable: &mut Vec<_>| {
             let single = push_halves(halves, part);
-            denied.extend(single.filter(|_| error.is_lack_of_rights()).cloned());
+            denied_fields.extend(single.filter(|_| error.is_lack_of_rights()).cloned());
             unreadable.extend(single.cloned());
         };
         split(
@@ -131,7 +131,7 @@ impl OdooSession<'_> {
                 Err(error) => return Err(error),
             }
         }
-        refusals.insert_fields(template.model(), &denied);
+        refusals.insert_fields(template.model(), &denied_fields);
         Ok(reading)
     }
 }

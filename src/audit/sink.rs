@@ -207,15 +207,17 @@ impl JournalFile {
     /// Whether the path is another file now, or none. Logs an unexpected length of the
     /// same file.
     fn was_replaced(&mut self) -> io::Result<bool> {
-        let mine = self.sink.out.metadata()?;
+        let open_file = self.sink.out.metadata()?;
         match fs::metadata(&self.path) {
-            Ok(there) if (there.dev(), there.ino()) == (mine.dev(), mine.ino()) => {
-                if there.len() != self.length {
+            Ok(named_file)
+                if (named_file.dev(), named_file.ino()) == (open_file.dev(), open_file.ino()) =>
+            {
+                if named_file.len() != self.length {
                     error!(
-                        size_bytes = there.len(),
+                        size_bytes = named_file.len(),
                         "Detected a change of the audit journal by another program; `gatepost audit verify` reports the line"
                     );
-                    self.length = there.len();
+                    self.length = named_file.len();
                 }
                 Ok(false)
             }

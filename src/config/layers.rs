@@ -225,11 +225,11 @@ fn odoo_layers(
     errors: &mut Vec<ConfigError>,
     warnings: &mut Vec<ConfigError>,
 ) -> Vec<Layer> {
-    let given: Vec<(&str, &str, &str)> = ODOO_VARIABLES
+    let given_variables: Vec<(&str, &str, &str)> = ODOO_VARIABLES
         .iter()
         .filter_map(|(name, key)| Some((*name, *key, sources.variable(name)?)))
         .collect();
-    let Some((first, ..)) = given.first() else {
+    let Some((first, ..)) = given_variables.first() else {
         return Vec::new();
     };
     let mut names: BTreeSet<&str> = of_file
@@ -291,7 +291,7 @@ fn odoo_layers(
     };
     // A key from a higher layer is used, whether inline or in a file.
     let has_key = above("api_key") || above("api_key_file");
-    given
+    given_variables
         .into_iter()
         .filter(|(_, key, _)| !(has_key && key.starts_with("api_key")))
         .map(|(variable, key, value)| Layer {

@@ -62,7 +62,7 @@ impl CallStream<'_> {
             server_messages: &self.server_messages,
             id: Some(pending.id()),
         };
-        let asked = async {
+        let exchange = async {
             // Waits for room, unlike progress, because it must not be dropped.
             let request = elicitation::create_request(pending.id(), message);
             if self.server_messages.send(request).await.is_err() {
@@ -82,7 +82,7 @@ impl CallStream<'_> {
             }
             response
         };
-        timeout(self.timeout, asked)
+        timeout(self.timeout, exchange)
             .await
             .unwrap_or(Err(ElicitationError::TimedOut(self.timeout)))
     }

@@ -79,19 +79,19 @@ fn unknown_argument(path: &str, reason: &str) -> Option<String> {
     let rest = reason.strip_prefix("unknown field `")?;
     let (unknown, expected) = rest.split_once("`, ")?;
     let (_, expected) = expected.split_once('`')?;
-    let taken: Vec<&str> = expected
+    let known_arguments: Vec<&str> = expected
         .split('`')
         .step_by(2)
         .filter(|name| !name.is_empty())
         .collect();
-    let meant = client_arguments::meant_arguments(unknown, &taken);
-    let hint = if client_arguments::is_grouping(unknown) && taken.contains(&"domain") {
+    let suggestions = client_arguments::meant_arguments(unknown, &known_arguments);
+    let hint = if client_arguments::is_grouping(unknown) && known_arguments.contains(&"domain") {
         "no tool groups records, but count_records with a domain for each group counts them; "
             .to_owned()
-    } else if meant.is_empty() {
+    } else if suggestions.is_empty() {
         String::new()
     } else {
-        format!("did you mean `{}`? ", meant.join("` or `"))
+        format!("did you mean `{}`? ", suggestions.join("` or `"))
     };
     let unknown = one_line(unknown, MAX_VALUE_CHARS);
     let (place, taker) = match path.rsplit_once('.') {
@@ -102,7 +102,7 @@ fn unknown_argument(path: &str, reason: &str) -> Option<String> {
     };
     Some(format!(
         "{place}; {hint}{taker} takes `{}`",
-        taken.join("`, `")
+        known_arguments.join("`, `")
     ))
 }
 

@@ -383,13 +383,13 @@ pub(super) fn meant_arguments<'t>(unknown: &str, taken: &[&'t str]) -> Vec<&'t s
         let mut entries = SYNONYMS.iter().filter(|(argument, _)| *argument == name);
         entries.any(|(_, others)| others.split(' ').any(|other| other == unknown))
     };
-    let meant: Vec<&str> = taken
+    let synonymous: Vec<&str> = taken
         .iter()
         .copied()
         .filter(|name| is_meant(name))
         .collect();
-    if !meant.is_empty() || unknown.len() > 40 {
-        return meant;
+    if !synonymous.is_empty() || unknown.len() > 40 {
+        return synonymous;
     }
     let near = taken
         .iter()

@@ -28,7 +28,7 @@ impl ToolError {
         match self {
             Self::InvalidArguments(_) => "arguments",
             Self::InvalidCursor(_) => "cursor",
-            Self::Operation(denied) => operation_error_kind(denied),
+            Self::Operation(error) => operation_error_kind(error),
         }
     }
 
@@ -36,7 +36,7 @@ impl ToolError {
     pub fn error_source(&self) -> ErrorSource {
         match self {
             Self::InvalidArguments(_) | Self::InvalidCursor(_) => ErrorSource::Client,
-            Self::Operation(denied) => operation_error_source(denied),
+            Self::Operation(error) => operation_error_source(error),
         }
     }
 
@@ -46,8 +46,8 @@ impl ToolError {
     }
 }
 
-fn operation_error_kind(denied: &OperationError) -> &'static str {
-    match denied {
+fn operation_error_kind(error: &OperationError) -> &'static str {
+    match error {
         OperationError::Call(error)
         | OperationError::OutcomeUnknown { error, .. }
         | OperationError::UndescribedModel { error, .. }
@@ -73,8 +73,8 @@ fn operation_error_kind(denied: &OperationError) -> &'static str {
     }
 }
 
-fn operation_error_source(denied: &OperationError) -> ErrorSource {
-    match denied {
+fn operation_error_source(error: &OperationError) -> ErrorSource {
+    match error {
         OperationError::IdempotencyKeyReused
         | OperationError::InvalidArgument(_)
         | OperationError::InvalidContext(_)

@@ -165,16 +165,17 @@ fn non_finite_numbers(load: &Load, at: usize, kind: FieldKind) -> Option<String>
         return None;
     }
     let rows = load.rows().iter().enumerate();
-    let odd = rows.filter(|(_, row)| {
+    let invalid_rows = rows.filter(|(_, row)| {
         let number = cell_at(row, at).trim().parse::<f64>();
         number.is_ok_and(|number| !number.is_finite())
     });
-    let odd: Vec<RangeInclusive<usize>> = odd.map(|(index, _)| index..=index).collect();
+    let invalid_rows: Vec<RangeInclusive<usize>> =
+        invalid_rows.map(|(index, _)| index..=index).collect();
     let column = load.columns().get(at)?;
-    (!odd.is_empty()).then(|| {
+    (!invalid_rows.is_empty()).then(|| {
         format!(
             "{} have no finite number in `{}`; write digits, such as 12.5",
-            format_row_ranges(&odd),
+            format_row_ranges(&invalid_rows),
             column.as_str()
         )
     })

@@ -28,11 +28,11 @@ pub async fn dry_run_import(
     let response = access
         .send_write(allowed, None, |response| async { response })
         .await?
-        .map_err(|denied| {
-            if denied.may_have_run() {
+        .map_err(|error| {
+            if error.may_have_run() {
                 OperationError::InvalidArgument("Odoo's response to the dry run was lost; nothing was imported, because a dry run is always rolled back. Try again with fewer rows, such as 200".to_owned())
             } else {
-                denied
+                error
             }
         })?;
     let loaded = LoadResult::parse(&response, &load)?;

@@ -81,41 +81,41 @@ async fn apply(
         }
     };
     // After the key: a repeated call gets the first result, not a used approval.
-    if let Err(denied) = approval.consume(access).await {
+    if let Err(error) = approval.consume(access).await {
         attempt.release().await?;
-        return Err(denied);
+        return Err(error);
     }
     let own_id = change_id;
     let capture = match prepare_undo(access, &plan, own_id.as_deref(), &baseline).await {
         Ok(capture) => capture,
-        Err(denied) => {
+        Err(error) => {
             approval.release(access).await;
             attempt.release().await?;
-            return Err(denied);
+            return Err(error);
         }
     };
     let change_id = capture.change_id();
     let sent = match send_calls(access, &plan, allowed, &attempt, change_id.clone()).await {
-        Err(denied) if denied.may_fail_after_commit(operation_of(&plan)) => {
+        Err(error) if error.may_fail_after_commit(operation_of(&plan)) => {
             let context = (&key, &baseline);
-            verify_after_error(access, operation, &plan, context, denied, change_id).await
+            verify_after_error(access, operation, &plan, context, error, change_id).await
         }
-        Err(denied) => Err(explain_error(denied, request, &plan, change_id)),
+        Err(error) => Err(explain_error(error, request, &plan, change_id)),
         sent => sent,
     };
     let (done, stored) = match sent {
         Ok(sent) => sent,
-        Err(denied) => {
-            if !denied.may_have_run() {
+        Err(error) => {
+            if !error.may_have_run() {
                 capture.discard().await;
                 approval.release(access).await;
             }
             // If the outcome is unknown, the change may be undone already. If only
             // a part was done, the rest can be.
-            if !matches!(denied, OperationError::OutcomeUnknown { .. }) {
+            if !matches!(error, OperationError::OutcomeUnknown { .. }) {
                 release_reserved_undo(access, &plan, own_id.as_deref(), &baseline).await;
             }
-            return Err(denied);
+            return Err(error);
         }
     };
     let report = summarize_done(access, operation, Some(&plan), &done).await;
@@ -175,20 +175,20 @@ async fn release_reserved_undo(
 /// The error with what became of the write or, if the response was lost, how to
 /// find out.
 fn explain_error(
-    denied: OperationError,
+    failure: OperationError,
     request: &RequestFingerprint,
     plan: &WritePlan,
     change_id: Option<String>,
 ) -> OperationError {
-    let OperationError::Call(error) = &denied else {
-        return denied;
+    let OperationError::Call(error) = &failure else {
+        return failure;
     };
     let error = Arc::clone(error);
     if error.is_fault() {
         return OperationError::WriteRejected { error };
     }
     if !matches!(*error, CallError::OutcomeUnknown(_)) {
-        return denied;
+        return failure;
     }
     let has_key = request.idempotency_key.is_some();
     let mut how = if has_key {

@@ -23,11 +23,11 @@ pub(super) async fn verify_after_error(
     operation: &impl WriteOperation,
     plan: &WritePlan,
     (key, baseline): (&IdempotencyKey, &Baseline),
-    denied: OperationError,
+    failure: OperationError,
     undo: Option<String>,
 ) -> ExecutionResult {
-    let OperationError::Call(error) = denied else {
-        return Err(denied);
+    let OperationError::Call(error) = failure else {
+        return Err(failure);
     };
     let attempt = match key.prior_attempt().await {
         Ok(PriorAttempt::Unknown(attempt)) => Some(attempt),

@@ -43,16 +43,16 @@ pub(super) async fn send_calls(
         let then = move |response| record_response(so_far, call, own, position, response);
         let sent = match attempt.check_may_send().await {
             Ok(()) => access.send_write(write, before.clone(), then).await,
-            Err(denied) => Err(denied),
+            Err(error) => Err(error),
         };
         let ended = match sent {
             Ok(ended) => ended,
             // It was not sent, or its outcome is unknown.
-            Err(denied) => Err(record_failure(attempt, index > 0, operation, denied).await),
+            Err(error) => Err(record_failure(attempt, index > 0, operation, error).await),
         };
         (done, stored) = match ended {
             Ok(ended) => ended,
-            Err(denied) if index == 0 => return Err(denied),
+            Err(error) if index == 0 => return Err(error),
             Err(why) => {
                 return Err(OperationError::PartiallyApplied {
                     done: index,
@@ -76,12 +76,12 @@ async fn record_response(
 ) -> ExecutionResult {
     let parsed = match &response {
         Ok(response) => add_result(&mut done, &call, response),
-        Err(denied) => Err(denied.clone()),
+        Err(error) => Err(error.clone()),
     };
-    if let Err(denied) = parsed {
+    if let Err(error) = parsed {
         // A response that cannot be read comes after the write.
         let partly = !is_first || response.is_ok();
-        return Err(record_failure(&attempt, partly, call.operation(), denied).await);
+        return Err(record_failure(&attempt, partly, call.operation(), error).await);
     }
     let stored = if is_last {
         attempt.complete(&done).await
@@ -125,9 +125,9 @@ async fn record_failure(
     attempt: &Attempt,
     partly: bool,
     operation: Operation,
-    denied: OperationError,
+    error: OperationError,
 ) -> OperationError {
-    let stored = if partly || denied.may_have_run() || denied.may_fail_after_commit(operation) {
+    let stored = if partly || error.may_have_run() || error.may_fail_after_commit(operation) {
         attempt.mark_outcome_unknown().await
     } else {
         attempt.release().await
@@ -136,7 +136,7 @@ async fn record_failure(
         // It then stays in progress until its timeout, and is probed afterwards.
         warn!(error = %error, "Failed to store the outcome of a write");
     }
-    denied
+    error
 }
 
 /// The error for a response that cannot be read: the write may have run.

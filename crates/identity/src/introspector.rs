@@ -361,8 +361,8 @@ impl Introspector {
             }
             ProviderError::InvalidResponse(_) | ProviderError::Unreachable(_) => {
                 // Longer than the default: the provider said when to retry.
-                let asks = failure.retry_after > Duration::from_secs(2);
-                let pause = asks.then_some(failure.retry_after);
+                let names_pause = failure.retry_after > Duration::from_secs(2);
+                let pause = names_pause.then_some(failure.retry_after);
                 permit.record_failure(now.monotonic, pause);
             }
             ProviderError::CircuitOpen

@@ -68,8 +68,8 @@ pub(super) fn replace_file(path: &Path, text: &str) -> io::Result<()> {
     let mut new = tempfile::NamedTempFile::new_in(folder)?;
     new.write_all(text.as_bytes())?;
     if let Ok(old) = fs::metadata(path) {
-        let mine = new.as_file().metadata()?;
-        if (old.uid(), old.gid()) != (mine.uid(), mine.gid()) {
+        let created = new.as_file().metadata()?;
+        if (old.uid(), old.gid()) != (created.uid(), created.gid()) {
             // Root must not take the file away from the gateway.
             chown(new.path(), Some(old.uid()), Some(old.gid()))?;
         }

@@ -197,10 +197,10 @@ pub(super) fn mark_leads_lost(
             "A lead in a Won stage cannot be lost. Move it to another stage first.",
         ));
     }
-    let mut lost = call.arguments.clone();
-    lost.extend(row_from_json(json!({
+    let mut lost_values = call.arguments.clone();
+    lost_values.extend(row_from_json(json!({
         "active": false, "probability": 0.0, "date_closed": call.session.current_datetime(),
     })));
-    transaction.write("crm.lead", &leads, &lost)?;
+    transaction.write("crm.lead", &leads, &lost_values)?;
     Ok(Value::Null)
 }

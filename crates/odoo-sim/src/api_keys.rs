@@ -65,12 +65,12 @@ pub(super) fn search_read(
     user: User,
     arguments: &Map<String, Value>,
 ) -> Result<Value, FakeOdooError> {
-    let asked = arguments
+    let requested_user = arguments
         .get("domain")
         .and_then(|domain| domain.pointer("/0"))
         .filter(|only| only.get(0) == Some(&json!("user_id")) && only.get(1) == Some(&json!("=")))
         .and_then(|only| only.get(2)?.as_u64());
-    let Some(asked) = asked else {
+    let Some(requested_user) = requested_user else {
         return Err(FakeOdooError::new(
             500,
             "builtins.ValueError",
@@ -78,7 +78,7 @@ pub(super) fn search_read(
         ));
     };
     let rows = keys.iter().enumerate().filter(|(_, one)| {
-        u64::from(one.user) == asked && (one.user == user.id || user.group == Group::Admin)
+        u64::from(one.user) == requested_user && (one.user == user.id || user.group == Group::Admin)
     });
     Ok(rows
         .map(|(index, one)| {

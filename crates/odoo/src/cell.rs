@@ -40,12 +40,12 @@ pub fn cell_value(field: &Field, meaning: CellMeaning, cell: &str) -> Option<Val
         // Odoo takes the first choice with this key or label, ignoring case. Labels in
         // other languages are unknown here.
         FieldKind::Selection => {
-            let mut meant = field.selection.iter().filter(|choice| {
+            let mut matching = field.selection.iter().filter(|choice| {
                 [&choice.key, &choice.label]
                     .iter()
                     .any(|text| text.to_lowercase() == cell.to_lowercase())
             });
-            match (meant.next(), meant.next()) {
+            match (matching.next(), matching.next()) {
                 (Some(choice), None) => Some(Value::from(&*choice.key)),
                 (Some(_), Some(_)) | (None, _) => None,
             }

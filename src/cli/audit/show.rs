@@ -300,7 +300,7 @@ fn row(record: &StoredRecord) -> [String; 9] {
         Some(reason) => format!("{}: {}", printable(&record.outcome), printable(reason)),
         None => printable(&record.outcome),
     };
-    let left = if record.client_left {
+    let disconnected = if record.client_left {
         ", client disconnected"
     } else {
         ""
@@ -325,7 +325,7 @@ fn row(record: &StoredRecord) -> [String; 9] {
         },
         records,
         format!("{:.0}", record.duration_ms),
-        format!("{outcome}{left}"),
+        format!("{outcome}{disconnected}"),
     ]
 }
 

@@ -28,10 +28,10 @@ pub(super) fn run(list: &ListArgs) -> Result<(), CliError> {
         result => result?,
     };
     let uses = KeyUses::load(&file).unwrap_or_else(|error| {
-        let beside = KeyUses::file_beside(&file);
+        let uses_file = KeyUses::file_beside(&file);
         terminal::print_stderr(&format!(
             "warning: when keys were last used is not known: {}: {error}",
-            beside.display()
+            uses_file.display()
         ));
         BTreeMap::new()
     });

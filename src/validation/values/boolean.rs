@@ -11,8 +11,8 @@ use super::{coerced::Coerced, error::quoted};
     reason = "JSON will always have six kinds of values"
 )]
 pub(crate) fn coerce(value: &Value) -> Result<Coerced, String> {
-    let truth = match value {
-        Value::Bool(truth) => Some(*truth),
+    let boolean = match value {
+        Value::Bool(boolean) => Some(*boolean),
         Value::Null => Some(false),
         Value::Number(number) => match number.as_f64() {
             Some(0.0) => Some(false),
@@ -26,8 +26,8 @@ pub(crate) fn coerce(value: &Value) -> Result<Coerced, String> {
         },
         _ => None,
     };
-    truth
-        .map(|truth| Coerced::from_written(value, truth.into()))
+    boolean
+        .map(|boolean| Coerced::from_written(value, boolean.into()))
         .ok_or_else(|| {
             format!(
                 "is a boolean and takes `true` or `false`, not {}",

@@ -137,8 +137,11 @@ impl UndoCapture {
         match capture.capture_after(access, after).await {
             Ok(true) => {
                 let mut text = undo_instructions(access, &capture.entry, &capture.change_id);
-                for lost in &capture.unrestorable {
-                    text::append(&mut text, format_args!("\nThat would not restore: {lost}."));
+                for value in &capture.unrestorable {
+                    text::append(
+                        &mut text,
+                        format_args!("\nThat would not restore: {value}."),
+                    );
                 }
                 text
             }
@@ -191,9 +194,9 @@ impl OngoingCapture {
             .iter()
             .cloned()
             .partition(|name| visible.field(name.as_str()).is_some_and(can_be_stored));
-        let lost = not_kept.iter();
-        let lost = lost.map(|name| format!("the old value of `{name}`, which is not stored"));
-        self.unrestorable.extend(lost);
+        let not_stored =
+            |name: &FieldName| format!("the old value of `{name}`, which is not stored");
+        self.unrestorable.extend(not_kept.iter().map(not_stored));
         self.tracked = tracked_fields_with(schema, &fields);
         self.entry.not_kept = not_kept;
         // Odoo also computes other fields from those that are written, and overwrites
