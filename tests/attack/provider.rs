@@ -193,7 +193,7 @@ fn flood_locks_out_its_own_address_only_until_it_fails() {
     let scene = ProviderScene::start(
         Idp::start(),
         ConfigOverrides {
-            provider: "max_in_flight = 32\ntimeout_ms = 30_000\nmax_wait_ms = 100\ncache_ttl_s = 0\nnegative_ttl_s = 0",
+            provider: "max_in_flight = 24\ntimeout_ms = 30_000\nmax_wait_ms = 100\ncache_ttl_s = 0\nnegative_ttl_s = 0",
             limits: Some(
                 "failed_logins_per_minute = 100000\nfailed_logins_burst = 100000\naddress_in_flight = 10_000",
             ),
@@ -214,7 +214,7 @@ fn flood_locks_out_its_own_address_only_until_it_fails() {
             })
             .collect();
         // An eighth of the shared ones.
-        scene.idp.wait_for(Endpoint::Introspection, asked + 3);
+        scene.idp.wait_for(Endpoint::Introspection, asked + 2);
         let newcomer = scene.client(address, &scene.token()).count();
         assert_eq!(newcomer.status, 503, "{newcomer:?}");
         assert!(newcomer.header("retry-after").is_some(), "{newcomer:?}");
@@ -222,7 +222,7 @@ fn flood_locks_out_its_own_address_only_until_it_fails() {
         let key = &scene.bystander;
         assert_eq!(scene.client(address, key).count().status, 200);
         assert_eq!(scene.status_from("127.0.4.2", &scene.token()), 200);
-        assert_eq!(scene.idp.request_count(Endpoint::Introspection), asked + 4);
+        assert_eq!(scene.idp.request_count(Endpoint::Introspection), asked + 3);
         scene.idp.release();
         for one in flood {
             let status = one.join().unwrap();
@@ -244,7 +244,7 @@ fn flood_locks_out_its_own_address_only_until_it_fails() {
                 scene.status_from(address, &token)
             });
         }
-        scene.idp.wait_for(Endpoint::Introspection, asked + 24);
+        scene.idp.wait_for(Endpoint::Introspection, asked + 18);
         for _ in 0..5 {
             assert_eq!(scene.status_from(address, &known), 200);
             scene.bystander().assert_served(1);
