@@ -16,6 +16,7 @@ use gatepost::{
     config::{Sources, ValidConfig, load},
     edge::{Edge, ShutdownHandle},
     gateway::Gateway,
+    telemetry::Telemetry,
 };
 use gatepost_base::{InstanceName, ProviderName};
 use gatepost_identity::CheckResult;
@@ -33,6 +34,7 @@ pub(crate) struct TestGateway {
     /// The address of the admin listener, if there is a configuration file.
     pub(crate) admin: Option<SocketAddr>,
     gateway: Arc<ArcSwap<Gateway>>,
+    telemetry: Arc<Telemetry>,
     /// The URL of the simulated Odoo, if there is a folder.
     odoo_url: String,
     /// The folder of the configuration, if there is one.
@@ -85,6 +87,12 @@ impl TestResponse {
             .split_once("refusal.kind=\"")
             .unwrap_or_else(|| panic!("no error in {line}"));
         kind.split('"').next().unwrap().to_owned()
+    }
+
+    /// The same response, once its request is in the log and the metrics.
+    pub(crate) fn recorded(self) -> Self {
+        log::of_request(&self.header("x-request-id").unwrap());
+        self
     }
 
     pub(crate) fn header(&self, name: &str) -> Option<String> {
@@ -187,11 +195,12 @@ impl TestGateway {
     pub(crate) fn from_checked_config(checked: &ValidConfig, fake_odoo: Arc<FakeOdoo>) -> Self {
         log::install();
         let gateway = Arc::new(ArcSwap::from_pointee(checked.build().unwrap()));
+        let telemetry = Arc::new(checked.telemetry().unwrap());
         let edge = Edge::open(
             &checked.config.server,
             &checked.config.admin,
             &gateway,
-            &Arc::new(checked.telemetry().unwrap()),
+            &telemetry,
         )
         .unwrap();
         let address = edge.addresses()[0];
@@ -203,6 +212,7 @@ impl TestGateway {
             fake_odoo,
             admin,
             gateway,
+            telemetry,
             odoo_url: String::new(),
             folder: None,
             stop,
@@ -346,10 +356,40 @@ impl TestGateway {
         text
     }
 
+    /// Makes a call that must succeed with this outcome of its change, such as
+    /// `previewed` or `repeated`; returns its text.
+    pub(crate) fn call_succeeds(&self, tool: &str, arguments: &Value, outcome: &str) -> String {
+        let before = self.changes(outcome);
+        let (text, failed) = self.call(tool, arguments);
+        assert!(!failed, "{tool} {arguments}: {text}");
+        let changes = self.changes(outcome) - before;
+        assert_eq!(changes, 1, "{outcome}: {tool} {arguments}: {text}");
+        text
+    }
+
+    /// The number of recorded changes with this outcome.
+    pub(crate) fn changes(&self, outcome: &str) -> u64 {
+        changes(&self.telemetry.metrics.encode(|_| {}).unwrap(), outcome)
+    }
+
     /// Calls a tool.
     pub(crate) fn call(&self, tool: &str, arguments: &Value) -> (String, bool) {
-        self.post(&tool_call(tool, arguments)).tool_result()
+        let response = self.post(&tool_call(tool, arguments));
+        response.recorded().tool_result()
     }
+}
+
+/// The number of changes with this outcome in the text of the metrics.
+pub(crate) fn changes(metrics: &str, outcome: &str) -> u64 {
+    let label = format!("outcome=\"{outcome}\"");
+    let series = metrics.lines().filter(|line| line.contains(&label));
+    series
+        .filter_map(|line| {
+            line.strip_prefix("gatepost_changes_total{")?
+                .rsplit_once(' ')
+        })
+        .map(|(_, count)| count.parse::<u64>().unwrap())
+        .sum()
 }
 
 /// A running simulated Odoo and its URL.

@@ -6,10 +6,10 @@ use odoo_sim::{ADMIN_KEY, FaultPoint};
 use serde_json::{Value, json};
 
 use super::{
-    ALL, answered, assert_unchanged, confirm_id, created_ids, refused, refused_as, stage,
-    with_confirm,
+    ALL, answered, assert_unchanged, confirm_id, created_ids, normalized, refused, refused_as,
+    stage, with_confirm,
 };
-use crate::test_gateway::TestGateway;
+use crate::test_gateway::{TestGateway, TestResponse, tool_call};
 
 fn confirming() -> TestGateway {
     stage("confirm", ALL, &[])
@@ -22,13 +22,9 @@ fn update_is_previewed_and_applied_when_confirmed() {
     let before = stage.fake_odoo.snapshot();
     let preview = answered(&stage, "update_records", &update);
     assert_unchanged(&stage, &before, "a preview");
-    insta::assert_snapshot!(preview.replace(&confirm_id(&preview), "ID"));
-    let done = answered(
-        &stage,
-        "update_records",
-        &with_confirm(&update, &confirm_id(&preview)),
-    );
-    assert!(done.starts_with("Updated 2 records"), "{done}");
+    insta::assert_snapshot!(normalized(&preview));
+    let confirmed = with_confirm(&update, &confirm_id(&preview));
+    stage.call_succeeds("update_records", &confirmed, "applied");
     for id in [1, 2] {
         let now = stage.fake_odoo.snapshot();
         let lead = now.record("crm.lead", id).unwrap().clone();
@@ -50,21 +46,17 @@ fn confirmation_is_valid_once_for_the_call_that_was_previewed() {
         json!({"model": "crm.lead", "ids": [1], "values": {"expected_revenue": 6}}),
         json!({"model": "crm.lead", "ids": [1], "values": {"expected_revenue": 5, "name": "x"}}),
     ] {
-        let text = answered(&stage, "update_records", &with_confirm(&other, &id));
-        assert!(
-            text.starts_with("`confirm` is not valid, because it was not issued for this call"),
-            "{text}"
-        );
+        stage.call_succeeds("update_records", &with_confirm(&other, &id), "previewed");
     }
-    let text = answered(
-        &stage,
-        "delete_records",
-        &with_confirm(&json!({"model": "crm.lead", "ids": [1]}), &id),
-    );
-    assert!(text.starts_with("`confirm` is not valid"), "{text}");
+    let delete = with_confirm(&json!({"model": "crm.lead", "ids": [1]}), &id);
+    let text = stage.call_succeeds("delete_records", &delete, "previewed");
+    insta::assert_snapshot!(text.lines().next().unwrap());
     for forged in ["yes", "", "AAAA", &"A".repeat(64), &id.replace('A', "B")] {
-        let text = answered(&stage, "update_records", &with_confirm(&update, forged));
-        assert!(text.contains("Nothing is changed yet"), "{text}");
+        stage.call_succeeds(
+            "update_records",
+            &with_confirm(&update, forged),
+            "previewed",
+        );
     }
     assert_unchanged(&stage, &before, "foreign confirmations");
     answered(&stage, "update_records", &with_confirm(&update, &id));
@@ -106,7 +98,7 @@ fn preview_names_the_language_of_written_texts() {
     let stage = confirming();
     let update = json!({"model": "crm.lead", "ids": [1], "values": {"name": "Chaises"}, "context": {"lang": "en_US"}});
     let preview = answered(&stage, "update_records", &update);
-    assert!(preview.contains("(texts in en_US)"), "{preview}");
+    assert!(preview.contains("en_US"), "{preview}");
 }
 
 #[test]
@@ -117,9 +109,9 @@ fn changed_record_invalidates_confirmation_and_is_previewed_again() {
     let second = confirm_id(&answered(&stage, "update_records", &of(6)));
     answered(&stage, "update_records", &with_confirm(&of(6), &second));
     let before = stage.fake_odoo.snapshot();
-    let text = answered(&stage, "update_records", &with_confirm(&of(5), &first));
-    assert!(text.contains("are no longer as shown"), "{text}");
-    assert!(text.contains("expected_revenue: 6 -> 5"), "{text}");
+    let stale = with_confirm(&of(5), &first);
+    let text = stage.call_succeeds("update_records", &stale, "previewed");
+    insta::assert_snapshot!(normalized(&text));
     assert_unchanged(&stage, &before, "a stale confirmation");
 }
 
@@ -136,18 +128,15 @@ fn concurrent_confirmations_are_used_once() {
     let callers: Vec<_> = (0..8)
         .map(|_| {
             let (stage, create) = (std::sync::Arc::clone(&stage), with_confirm(&create, &id));
-            std::thread::spawn(move || stage.call("create_records", &create))
+            let create = tool_call("create_records", &create);
+            std::thread::spawn(move || stage.post(&create).recorded().tool_result())
         })
         .collect();
     let results: Vec<_> = callers
         .into_iter()
         .map(|caller| caller.join().unwrap())
         .collect();
-    let done = results
-        .iter()
-        .filter(|(text, _)| text.starts_with("Created"))
-        .count();
-    assert_eq!(done, 1, "{results:#?}");
+    assert_eq!(stage.changes("applied"), 1, "{results:#?}");
     assert_eq!(created_ids(&stage, &before, "crm.lead").len(), 1);
 }
 
@@ -170,7 +159,7 @@ fn model_cannot_confirm_when_human_approval_is_required() {
 }
 
 /// A call of 2026-07-28 by a client that supports forms.
-fn stateless(stage: &TestGateway, arguments: &Value, more: &Value) -> Value {
+fn stateless(stage: &TestGateway, arguments: &Value, more: &Value) -> TestResponse {
     let mut params = json!({
         "name": "update_records",
         "arguments": arguments,
@@ -191,9 +180,7 @@ fn stateless(stage: &TestGateway, arguments: &Value, more: &Value) -> Value {
         "Mcp-Method: tools/call",
         "Mcp-Name: update_records",
     ];
-    stage
-        .request("POST", "/mcp", &headers, &message.to_string())
-        .json()
+    stage.request("POST", "/mcp", &headers, &message.to_string())
 }
 
 fn elicit_response(action: &str, approve: bool, state: &Value) -> Value {
@@ -212,41 +199,33 @@ fn stateless_client_elicits_approval_by_input_required_result() {
     );
     let update = json!({"model": "crm.lead", "ids": [1], "values": {"expected_revenue": 5}});
     let before = stage.fake_odoo.snapshot();
-    let asked = stateless(&stage, &update, &json!({}));
+    let asked = stateless(&stage, &update, &json!({})).json();
     assert_eq!(
         asked["result"]["resultType"],
         json!("input_required"),
         "{asked}"
     );
-    let question = asked["result"]["inputRequests"]["approval"]["params"]["message"]
-        .as_str()
-        .unwrap();
-    assert!(
-        question.contains("Update 1 record of crm.lead"),
-        "{question}"
-    );
+    let question = &asked["result"]["inputRequests"]["approval"]["params"]["message"];
+    insta::assert_snapshot!(question.as_str().unwrap());
     let state = &asked["result"]["requestState"];
-    let said_no = stateless(&stage, &update, &elicit_response("decline", false, state));
-    assert!(
-        said_no["result"]["content"][0]["text"]
-            .as_str()
-            .unwrap()
-            .contains("declined"),
-        "{said_no}"
-    );
+    let refused_answer = |answer: &Value| {
+        let response = stateless(&stage, &update, answer);
+        assert_eq!(response.error_kind(), "unapproved");
+        response.tool_result().0
+    };
+    let said_no = refused_answer(&elicit_response("decline", false, state));
     // A denial is final.
-    let after_all = stateless(&stage, &update, &elicit_response("accept", true, state));
-    assert_eq!(after_all["result"]["isError"], json!(true), "{after_all}");
-    let ask = || stateless(&stage, &update, &json!({}))["result"]["requestState"].clone();
-    let unticked = stateless(&stage, &update, &elicit_response("accept", false, &ask()));
-    assert_eq!(unticked["result"]["isError"], json!(true), "{unticked}");
+    let after_all = refused_answer(&elicit_response("accept", true, state));
+    let ask = || stateless(&stage, &update, &json!({})).json()["result"]["requestState"].clone();
+    let unticked = refused_answer(&elicit_response("accept", false, &ask()));
+    insta::assert_snapshot!([said_no, after_all, unticked].join("\n"));
     let state = &ask();
     // A state for other arguments, or one that was modified, is rejected.
     let other = json!({"model": "crm.lead", "ids": [2], "values": {"expected_revenue": 5}});
-    let foreign = stateless(&stage, &other, &elicit_response("accept", true, state));
+    let foreign = stateless(&stage, &other, &elicit_response("accept", true, state)).json();
     assert_eq!(foreign["error"]["code"], json!(-32602), "{foreign}");
     let forged = json!(state.as_str().unwrap().replace('A', "B"));
-    let tampered = stateless(&stage, &update, &elicit_response("accept", true, &forged));
+    let tampered = stateless(&stage, &update, &elicit_response("accept", true, &forged)).json();
     assert_eq!(tampered["error"]["code"], json!(-32602), "{tampered}");
     // A model cannot use the state as a confirmation.
     refused(
@@ -255,20 +234,14 @@ fn stateless_client_elicits_approval_by_input_required_result() {
         &with_confirm(&update, state.as_str().unwrap()),
     );
     assert_unchanged(&stage, &before, "questions");
-    let done = stateless(&stage, &update, &elicit_response("accept", true, state));
+    let done = stateless(&stage, &update, &elicit_response("accept", true, state)).json();
     assert_eq!(done["result"]["resultType"], json!("complete"), "{done}");
     assert_eq!(
         stage.fake_odoo.snapshot().record("crm.lead", 1).unwrap()["expected_revenue"],
         json!(5.0)
     );
-    let again = stateless(&stage, &update, &elicit_response("accept", true, state));
-    assert!(
-        again["result"]["content"][0]["text"]
-            .as_str()
-            .unwrap()
-            .contains("used before"),
-        "{again}"
-    );
+    let again = refused_answer(&elicit_response("accept", true, state));
+    insta::assert_snapshot!(again);
 }
 
 /// The header of a new API key with this name.
@@ -303,25 +276,27 @@ fn confirmation_and_idempotency_key_belong_to_their_caller() {
         ],
     );
     let call = |who: &str, arguments: &Value| {
-        let message = crate::test_gateway::tool_call("create_records", arguments).to_string();
+        let message = tool_call("create_records", arguments).to_string();
         let headers = ["Content-Type: application/json", who];
-        stage
-            .request("POST", "/demo/mcp", &headers, &message)
-            .tool_result()
+        let response = stage.request("POST", "/demo/mcp", &headers, &message);
+        let text = response.recorded().tool_result().0;
+        let changes = ["previewed", "applied"].map(|outcome| stage.changes(outcome));
+        (text, changes)
     };
     let create =
         json!({"model": "crm.lead", "values": [{"name": "Ada's"}], "idempotency_key": "k"});
-    let (preview, _) = call(&ada, &create);
+    let (preview, changes) = call(&ada, &create);
+    assert_eq!(changes, [1, 0], "{preview}");
     let id = confirm_id(&preview);
     let before = stage.fake_odoo.snapshot();
-    let (text, _) = call(&bob, &with_confirm(&create, &id));
-    assert!(text.starts_with("`confirm` is not valid"), "{text}");
+    let (text, changes) = call(&bob, &with_confirm(&create, &id));
+    assert_eq!(changes, [2, 0], "{text}");
     assert_unchanged(&stage, &before, "another's confirmation");
-    let (text, failed) = call(&ada, &with_confirm(&create, &id));
-    assert!(!failed && text.starts_with("Created"), "{text}");
+    let (text, changes) = call(&ada, &with_confirm(&create, &id));
+    assert_eq!(changes, [2, 1], "{text}");
     // The same idempotency key of another caller is independent.
-    let (text, _) = call(&bob, &create);
-    assert!(text.contains("Nothing is changed yet"), "{text}");
+    let (text, changes) = call(&bob, &create);
+    assert_eq!(changes, [3, 1], "{text}");
 }
 
 #[test]
@@ -338,8 +313,7 @@ fn approval_stays_valid_when_nothing_was_changed() {
         .fake_odoo
         .inject_error("crm.lead/write", FaultPoint::BeforeCall);
     refused(&stage, "update_records", &confirmed);
-    let done = answered(&stage, "update_records", &confirmed);
-    assert!(done.starts_with("Updated 1 record"), "{done}");
+    stage.call_succeeds("update_records", &confirmed, "applied");
     refused_as(&stage, "update_records", &confirmed, "unapproved");
     // The approval of a write that may have run is used up.
     let update = json!({"model": "crm.lead", "ids": [1], "values": {"expected_revenue": 6}});
@@ -361,10 +335,12 @@ fn repeated_confirmed_call_with_key_returns_first_result() {
     let before = stage.fake_odoo.snapshot();
     let callers = [(); 20].map(|()| {
         let (stage, confirmed) = (std::sync::Arc::clone(&stage), confirmed.clone());
-        std::thread::spawn(move || answered(&stage, "create_records", &confirmed))
+        let confirmed = tool_call("create_records", &confirmed);
+        std::thread::spawn(move || stage.post(&confirmed).recorded().tool_result())
     });
-    let texts = callers.map(|caller| caller.join().unwrap());
-    let first = texts.iter().filter(|text| text.starts_with("Created 1"));
-    assert_eq!(first.count(), 1);
+    let results = callers.map(|caller| caller.join().unwrap());
+    assert!(results.iter().all(|(_, failed)| !failed), "{results:#?}");
+    let changes = ["applied", "repeated"].map(|outcome| stage.changes(outcome));
+    assert_eq!(changes, [1, 19], "{results:#?}");
     assert_eq!(created_ids(&stage, &before, "crm.lead").len(), 1);
 }

@@ -6,6 +6,7 @@ use odoo_sim::FaultPoint;
 use serde_json::json;
 
 use super::{answered, call_count, created_ids, direct, refused, refused_as};
+use crate::test_gateway::tool_call;
 
 #[test]
 fn repeated_call_with_same_key_is_executed_once() {
@@ -13,10 +14,8 @@ fn repeated_call_with_same_key_is_executed_once() {
     let before = stage.fake_odoo.snapshot();
     let create =
         json!({"model": "crm.lead", "values": [{"name": "Once"}], "idempotency_key": "k1"});
-    let first = answered(&stage, "create_records", &create);
-    let second = answered(&stage, "create_records", &create);
-    assert!(first.starts_with("Created 1 record"), "{first}");
-    assert!(second.starts_with("This was done before"), "{second}");
+    stage.call_succeeds("create_records", &create, "applied");
+    stage.call_succeeds("create_records", &create, "repeated");
     assert_eq!(created_ids(&stage, &before, "crm.lead").len(), 1);
     assert_eq!(call_count(&stage, "crm.lead/create"), 1);
     let other =
@@ -57,7 +56,8 @@ fn concurrent_calls_with_same_key_are_executed_once() {
     let callers: Vec<_> = (0..10)
         .map(|_| {
             let (stage, create) = (Arc::clone(&stage), create.clone());
-            thread::spawn(move || answered(&stage, "create_records", &create))
+            let create = tool_call("create_records", &create);
+            thread::spawn(move || stage.post(&create).recorded().tool_result())
         })
         .collect();
     tokio::runtime::Builder::new_current_thread()
@@ -65,15 +65,13 @@ fn concurrent_calls_with_same_key_are_executed_once() {
         .unwrap()
         .block_on(held.wait_until_reached());
     held.release();
-    let results: Vec<String> = callers
+    let results: Vec<_> = callers
         .into_iter()
         .map(|caller| caller.join().unwrap())
         .collect();
-    let first = results
-        .iter()
-        .filter(|text| text.starts_with("Created"))
-        .count();
-    assert_eq!(first, 1, "{results:#?}");
+    assert!(results.iter().all(|(_, failed)| !failed), "{results:#?}");
+    let changes = ["applied", "repeated"].map(|outcome| stage.changes(outcome));
+    assert_eq!(changes, [1, 9], "{results:#?}");
     assert_eq!(call_count(&stage, "crm.lead/create"), 1);
     assert_eq!(created_ids(&stage, &before, "crm.lead").len(), 1);
 }

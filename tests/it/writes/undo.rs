@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     ALL, answered, approval::new_key_header, call_count, change_id, confirm_id, created_ids,
-    direct, refused_as, stage, undo_change, with_confirm, without_times,
+    direct, normalized, refused_as, stage, undo_change, with_confirm,
 };
 use crate::test_gateway::{TestGateway, tool_call};
 
@@ -72,9 +72,9 @@ fn updates_are_undone_in_reverse_order_and_undo_can_be_undone() {
     );
     let after = stage.fake_odoo.snapshot();
     let text = refused_undo(&stage, &first, "undo_conflict");
-    insta::assert_snapshot!(without_times(&text));
+    insta::assert_snapshot!(normalized(&text));
     let text = undo_change(&stage, &second);
-    assert!(text.starts_with("Undid the update of"), "{text}");
+    insta::assert_snapshot!(normalized(&text));
     assert_eq!(differences(&stage, &middle), Vec::<String>::new());
     let redo_second = change_id(&text);
     let text = undo_change(&stage, &first);
@@ -105,7 +105,7 @@ fn change_is_undone_once_and_names_the_redo() {
     let redo = change_id(&undo_change(&stage, &name));
     let text = refused_undo(&stage, &name, "nothing_to_undo");
     assert_eq!(change_id(&text), redo);
-    insta::assert_snapshot!(without_times(&text));
+    insta::assert_snapshot!(normalized(&text));
 }
 
 #[test]
@@ -115,8 +115,7 @@ fn undo_with_key_is_executed_once() {
     let arguments = json!({"change": name, "idempotency_key": "k"});
     let first = answered(&stage, "undo_change", &arguments);
     let writes = call_count(&stage, "crm.lead/write");
-    let second = answered(&stage, "undo_change", &arguments);
-    assert!(second.starts_with("This was done before"), "{second}");
+    let second = stage.call_succeeds("undo_change", &arguments, "repeated");
     assert_eq!(change_id(&second), change_id(&first));
     assert_eq!(call_count(&stage, "crm.lead/write"), writes);
 }
@@ -138,7 +137,7 @@ fn undo_of_create_deletes_records_and_can_be_undone() {
         json!({"model": "crm.lead", "values": [{"name": "One", "priority": "2"}, {"name": "Two"}]});
     let name = change_id(&answered(&stage, "create_records", &create));
     let text = undo_change(&stage, &name);
-    assert!(text.contains("deleted 2 records of crm.lead"), "{text}");
+    insta::assert_snapshot!(normalized(&text));
     assert_eq!(differences(&stage, &before), Vec::<String>::new());
     undo_change(&stage, &change_id(&text));
     let ids = created_ids(&stage, &before, "crm.lead");
@@ -159,7 +158,7 @@ fn undo_of_create_is_refused_after_record_or_children_changed() {
     let id = created_ids(&stage, &before, "res.partner")[0];
     let changed = update_records(&stage, "res.partner", &[id], &json!({"phone": "1"}));
     let text = refused_undo(&stage, &created, "undo_conflict");
-    assert!(text.contains("`phone` is \"1\" now"), "{text}");
+    assert!(text.contains("`phone`"), "{text}");
     undo_change(&stage, &changed);
     // Odoo's times are whole seconds.
     stage.fake_odoo.set_clock(Some(
@@ -214,7 +213,7 @@ fn undo_of_create_is_refused_after_text_tag_child_or_message() {
     let post = json!({"model": "res.partner", "id": id, "body": "I called them"});
     answered(&stage, "post_message", &post);
     let text = refused_undo(&stage, &created, "undo_conflict");
-    insta::assert_snapshot!(without_times(&text));
+    insta::assert_snapshot!(normalized(&text));
 }
 
 #[test]
@@ -281,8 +280,7 @@ fn undo_of_delete_restores_order_with_number_and_lines() {
     let name = change_id(&answered(&stage, "delete_records", &delete));
     let text = undo_change(&stage, &name);
     let new = created_ids(&stage, &before, "sale.order")[0];
-    assert!(text.contains(&format!("{order} -> {new}")), "{text}");
-    assert!(!text.contains("Not as before"), "{text}");
+    insta::assert_snapshot!(normalized(&text));
     let is = record(&stage, "sale.order", new);
     for field in [
         "name",
@@ -314,14 +312,7 @@ fn undo_names_what_was_not_restored() {
     let name = change_id(&answered(&stage, "delete_records", &delete));
     undo_change(&stage, &made_tag);
     let text = undo_change(&stage, &name);
-    assert!(text.contains("Not as before:"), "{text}");
-    let new = *created_ids(&stage, &before, "res.partner").last().unwrap();
-    assert!(
-        text.contains(&format!(
-            "`category_id` of [{new}] is (none), and was [{tag}]"
-        )),
-        "{text}"
-    );
+    insta::assert_snapshot!(normalized(&text));
 }
 
 #[test]
@@ -342,7 +333,6 @@ fn undo_restores_recreates_and_deletes_order_lines() {
         [0, 0, {"product_id": 3, "product_uom_qty": 1, "price_unit": 1}]]);
     let update = json!({"model": "sale.order", "ids": [order], "values": {"order_line": commands}});
     let text = answered(&stage, "update_records", &update);
-    assert!(text.starts_with("Updated 1 record"), "{text}");
     let changed = order_lines(&stage, order);
     let text = undo_change(&stage, &change_id(&text));
     let sorted = |mut lines: Vec<Map<String, Value>>| {
@@ -395,7 +385,7 @@ fn undo_for_several_records_does_not_delete_line_that_moved_between_them() {
         parents[1]
     );
     let text = undo_change(&stage, &name);
-    assert!(!text.contains("belongs to another"), "{text}");
+    insta::assert_snapshot!(normalized(&text));
     assert_eq!(differences(&stage, &before), Vec::<String>::new());
 }
 
@@ -467,7 +457,7 @@ fn undo_is_previewed_and_applied_when_confirmed() {
     let confirmed = |tool: &str, arguments: &Value| {
         let preview = answered(&stage, tool, arguments);
         let arguments = with_confirm(arguments, &confirm_id(&preview));
-        (answered(&stage, tool, &arguments), preview)
+        (stage.call_succeeds(tool, &arguments, "applied"), preview)
     };
     let before = stage.fake_odoo.snapshot();
     let (done, _) = confirmed(
@@ -476,34 +466,10 @@ fn undo_is_previewed_and_applied_when_confirmed() {
     );
     let name = change_id(&done);
     let shown = stage.fake_odoo.snapshot();
-    let (text, preview) = confirmed("undo_change", &json!({ "change": name }));
-    assert!(text.starts_with("Undid"), "{text}");
+    let (_, preview) = confirmed("undo_change", &json!({ "change": name }));
     assert_eq!(differences(&stage, &before), Vec::<String>::new());
     assert!(!before.changes_to(&shown).is_empty());
-    insta::assert_snapshot!(without_time_and_id(&preview));
-}
-
-/// A preview without its time and its id.
-fn without_time_and_id(preview: &str) -> String {
-    let mut lines = Vec::new();
-    for line in preview.lines() {
-        let line = match line.split_once("update of ") {
-            Some((head, rest)) => {
-                let (_, rest) = rest.split_once("Z: ").unwrap();
-                format!("{head}update of TIME: {rest}")
-            }
-            None => line.to_owned(),
-        };
-        let line = match line.split_once("`confirm`: \"") {
-            Some((head, rest)) => {
-                let (_, rest) = rest.split_once('"').unwrap();
-                format!("{head}`confirm`: \"ID\"{rest}")
-            }
-            None => line,
-        };
-        lines.push(line);
-    }
-    lines.join("\n")
+    insta::assert_snapshot!(normalized(&preview));
 }
 
 #[test]
@@ -515,8 +481,7 @@ fn lost_update_can_be_undone_if_it_was_applied() {
         .inject_disconnect("crm.lead/write", FaultPoint::AfterCommit);
     let change_it =
         json!({"model": "crm.lead", "ids": [1], "values": {"priority": "3", "phone": "1"}});
-    let (text, failed) = stage.call("update_records", &change_it);
-    assert!(failed && text.contains("undo_change"), "{text}");
+    let text = stage.call_fails("update_records", &change_it, "outcome_unknown");
     let name = change_id(&text);
     undo_change(&stage, &name);
     assert_eq!(differences(&stage, &before), Vec::<String>::new());

@@ -4,8 +4,8 @@
 use serde_json::{Value, json};
 
 use super::{
-    ALL, answered, assert_unchanged, confirm_id, created_ids, direct, refused_as, stage,
-    with_confirm,
+    ALL, answered, assert_unchanged, confirm_id, created_ids, direct, normalized, refused_as,
+    stage, with_confirm,
 };
 use crate::test_gateway::TestGateway;
 
@@ -88,20 +88,25 @@ fn line_of_another_record_cannot_be_changed_through_a_list() {
 fn moved_line_is_reported_without_approval() {
     let stage = direct();
     let [(own, mine), (other, theirs)] = two_orders(&stage);
+    let company = stage.fake_odoo.snapshot();
+    // An order as a source of lines.
+    let source = |id: u32| {
+        let name = &company.record("sale.order", id).unwrap()["name"];
+        format!("{} [{id}]", name.as_str().unwrap())
+    };
     let put = update(own, &json!([[4, theirs[0]]]));
     let text = answered(&stage, "update_records", &put);
-    assert!(text.contains("here, from S000"), "{text}");
-    assert!(text.contains(&format!("[{other}]")), "{text}");
+    assert!(text.contains(&source(other)), "{text}");
     let all = update(own, &json!([mine[0], mine[1], theirs[1]]));
     let text = answered(&stage, "update_records", &all);
-    assert!(text.contains("here, from S000"), "{text}");
+    assert!(text.contains(&source(other)), "{text}");
     let now = list_ids(&stage, ("sale.order", own), "order_line");
     assert_eq!(now, [mine[0], mine[1], theirs[1]]);
     // A new record takes over lines of others, too.
     let create =
         json!({"model": "sale.order", "values": [{"partner_id": 7, "order_line": [[4, mine[0]]]}]});
     let text = answered(&stage, "create_records", &create);
-    assert!(text.contains("here, from S000"), "{text}");
+    assert!(text.contains(&source(own)), "{text}");
 }
 
 #[test]
@@ -117,21 +122,7 @@ fn preview_shows_lines_before_and_after_by_name() {
         ),
     );
     assert_unchanged(&stage, &before, "a preview");
-    assert!(preview.contains("product_uom_qty: 2 -> 5"), "{preview}");
-    let product = "order_line: new: product_id: ";
-    let (_, new) = preview.split_once(product).unwrap();
-    assert!(!new.starts_with('['), "{preview}");
-    assert!(new.contains("product_uom_qty: 7"), "{preview}");
-    assert!(
-        preview.contains("order_line: move here, from S000"),
-        "{preview}"
-    );
-    let stays = format!("[{}]", mine[1]);
-    let (_, others) = preview.split_once("1 other stays: ").unwrap();
-    assert!(
-        others.lines().next().unwrap().ends_with(&stays),
-        "{preview}"
-    );
+    insta::assert_snapshot!(normalized(&preview));
 }
 
 #[test]
@@ -143,8 +134,8 @@ fn confirmation_is_invalid_after_a_line_changed() {
     let line =
         json!({"model": "sale.order.line", "ids": [mine[0]], "values": {"product_uom_qty": 4}});
     confirmed(&stage, "update_records", &line);
-    let text = answered(&stage, "update_records", &with_confirm(&change, &id));
-    assert!(text.contains("are no longer as shown"), "{text}");
+    let stale = with_confirm(&change, &id);
+    let text = stage.call_succeeds("update_records", &stale, "previewed");
     assert!(text.contains("product_uom_qty: 4 -> 5"), "{text}");
 }
 
@@ -153,18 +144,9 @@ fn hidden_fields_of_lines_are_not_in_preview() {
     let rules = r#"[{ models = ["sale.order"], operations = ["read", "write"] },
         { models = ["sale.order.line"], operations = ["read", "write"], domain = [["id", "=", 1]], hidden_fields = ["product_id"] }]"#;
     let stage = stage("confirm", rules, &[]);
-    let all = stage.fake_odoo.snapshot();
-    let line = |id: u32| all.record("sale.order.line", id).unwrap().clone();
-    let mut lines = all.ids("sale.order.line").into_iter();
-    let other = lines.find(|id| *id != 1 && line(*id)["order_id"] == line(1)["order_id"]);
-    let other = other.unwrap();
     let change = update(1, &json!([[1, 1, {"product_uom_qty": 77}]]));
     let preview = answered(&stage, "update_records", &change);
-    assert!(preview.contains("-> 77"), "{preview}");
-    assert!(
-        preview.contains(&format!("1 other stays: [{other}]")),
-        "{preview}"
-    );
+    insta::assert_snapshot!(normalized(&preview));
     let hidden = update(1, &json!([[1, 1, {"product_id": 2}]]));
     insta::assert_snapshot!(refused_as(&stage, "update_records", &hidden, "unfit"));
 }
@@ -178,8 +160,8 @@ fn undo_is_not_offered_for_irreversible_change() {
     let tags = created_ids(&stage, &before, "res.partner.category");
     let update = |commands: Value| json!({"model": "res.partner", "ids": [7], "values": {"category_id": commands}});
     let text = answered(&stage, "update_records", &update(json!([[2, tags[0]]])));
-    assert!(text.contains("cannot be undone here"), "{text}");
     assert!(!text.contains("undo_change"), "{text}");
+    insta::assert_snapshot!(text.lines().last().unwrap());
     let text = answered(&stage, "update_records", &update(json!([[4, tags[1]]])));
     assert!(text.contains("undo_change"), "{text}");
 }
@@ -189,25 +171,14 @@ fn delete_preview_lists_dependent_records_by_name() {
     let (stage, [(own, _), _]) = confirming();
     let delete = json!({"model": "sale.order", "ids": [own]});
     let preview = answered(&stage, "delete_records", &delete);
-    let needs =
-        "These cannot exist without them, so Odoo deletes them too, or refuses: 2 in order_line";
-    assert!(preview.contains(needs), "{preview}");
-    assert!(
-        preview.contains("Which other records link to them is NOT SHOWN"),
-        "{preview}"
-    );
+    insta::assert_snapshot!(normalized(&preview));
     let before = stage.fake_odoo.snapshot();
     let family = json!({"model": "res.partner", "values": [{"name": "Head", "child_ids": [{"name": "Child"}]}]});
     confirmed(&stage, "create_records", &family);
     let head = created_ids(&stage, &before, "res.partner")[0];
     let delete = json!({"model": "res.partner", "ids": [head]});
     let preview = answered(&stage, "delete_records", &delete);
-    assert!(
-        preview.contains(
-            "These Odoo may delete too, unlink, or refuse because of: 1 in child_ids (Contact): "
-        ),
-        "{preview}"
-    );
+    insta::assert_snapshot!(normalized(&preview));
 }
 
 #[test]
@@ -217,13 +188,11 @@ fn coercion_notes_are_reported_without_approval() {
         "values": {"date_order": "2026-12-24T10:00:00", "partner_id": "Azure Interior", "validity_date": ""},
         "context": {"tz": "Europe/Brussels"}});
     let text = answered(&stage, "update_records", &change);
-    for message in [
-        "`2026-12-24 09:00:00` in UTC",
-        "`values.partner_id` was taken for Azure Interior [",
-        "`values.validity_date` is emptied",
-    ] {
-        assert!(text.contains(message), "{message}: {text}");
-    }
+    let notes: Vec<&str> = text
+        .lines()
+        .filter(|line| line.starts_with("Note"))
+        .collect();
+    insta::assert_snapshot!(notes.join("\n"));
     let order = stage
         .fake_odoo
         .snapshot()
@@ -243,7 +212,7 @@ fn response_about_many_records_names_some_and_lists_all_ids() {
     let create = json!({"model": "res.partner", "values": values});
     let text = answered(&stage, "create_records", &create);
     let ids = created_ids(&stage, &before, "res.partner");
-    let range = format!("All ids: [{}-{}]", ids[0], ids[299]);
+    let range = format!("[{}-{}]", ids[0], ids[299]);
     assert!(text.contains(&range), "{text}");
     assert!(
         text.contains("Many 19") && !text.contains("Many 20"),
