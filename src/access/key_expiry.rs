@@ -137,10 +137,10 @@ impl KeyExpiry {
             expires_on(first, now)
         );
         match self.last() {
-            None => text.push_str(", another never"),
+            None => text.push_str("; another never expires"),
             Some(last) => append(
                 &mut text,
-                format_args!(", the last {}", expires_on(last, now)),
+                format_args!("; the last {}", expires_on(last, now)),
             ),
         }
         text
@@ -350,12 +350,15 @@ mod tests {
         let keys = parsed(SEVERAL, now).unwrap();
         assert_eq!(
             keys.describe(now),
-            "is one of 2 keys of its Odoo user, and Odoo does not report which: the first expires on 2027-02-10 00:00 UTC, in 9 days, the last expires on 2027-02-18 14:18 UTC, in 17 days"
+            "is one of 2 keys of its Odoo user, and Odoo does not report which: the first expires on 2027-02-10 00:00 UTC, in 9 days; the last expires on 2027-02-18 14:18 UTC, in 17 days"
         );
         let between = at("2027-02-11T00:00:00Z");
         assert!(keys.is_near(between) && !keys.has_expired(between));
-        assert!(rejection_cause(Some(&keys), between).contains("probably expired"));
-        assert!(!rejection_cause(Some(&keys), now).contains("probably expired"));
+        let causes = [between, now].map(|at| rejection_cause(Some(&keys), at));
+        insta::assert_snapshot!(causes.join("\n"), @r"
+        the key has probably expired: it is one of 2 keys of its Odoo user, and Odoo does not report which: the first expired on 2027-02-10 00:00 UTC; the last expires on 2027-02-18 14:18 UTC, in 7 days
+        the key was accepted before and has not expired, so it was probably deleted, or its user was archived
+        ");
     }
 
     #[test]
@@ -372,7 +375,7 @@ mod tests {
         );
         let keys = parsed(&both, now).unwrap();
         assert!(!keys.has_expired(at("2030-01-01T00:00:00Z")));
-        assert!(keys.describe(now).ends_with("in 17 days, another never"));
+        insta::assert_snapshot!(keys.describe(now), @"is one of 2 keys of its Odoo user, and Odoo does not report which: the first expires on 2027-02-18 14:18 UTC, in 17 days; another never expires");
         assert_eq!(parsed("[]", now), None);
     }
 }

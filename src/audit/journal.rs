@@ -78,7 +78,7 @@ struct RecordSender {
 /// A write cannot be recorded, so it must not be sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error(
-    "the gateway cannot write its audit record, so changes are refused; nothing was sent, try again in a minute, then tell the administrator"
+    "the gateway cannot write its audit record, so changes are refused. Nothing was sent; try again in a minute, then tell the administrator"
 )]
 pub struct AuditUnavailable;
 

@@ -515,7 +515,7 @@ fn keys_that_expire_are_announced_by_readiness_metrics_and_log() {
                 date(service)
             ),
             format!(
-                "the Odoo API key of `instances.expiring.credentials.sales` is one of 2 keys of its Odoo user, and Odoo does not report which: the first expires on {}, in 3 days, the last expires on {}, in 30 days",
+                "the Odoo API key of `instances.expiring.credentials.sales` is one of 2 keys of its Odoo user, and Odoo does not report which: the first expires on {}, in 3 days; the last expires on {}, in 30 days",
                 date(other),
                 date(sales)
             ),

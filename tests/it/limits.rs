@@ -172,7 +172,7 @@ fn caller_over_its_limit_gets_a_tool_error() {
     let (text, is_error) = answer.tool_result();
     assert!(is_error);
     let wait = text
-        .strip_prefix("you have made too many calls; nothing was done, try again in ")
+        .strip_prefix("you have made too many calls. Nothing was done; try again in ")
         .and_then(|rest| rest.strip_suffix(" s, and do more with each call"))
         .unwrap_or_else(|| panic!("{text}"));
     assert!((1..=10).contains(&wait.parse::<u64>().unwrap()), "{text}");

@@ -328,7 +328,7 @@ fn unreachable_odoo_is_a_tool_error_with_retry_advice() {
     assert!(failed);
     assert_eq!(
         text,
-        "Odoo cannot be reached; nothing was sent, try again in a minute, then tell the administrator"
+        "Odoo cannot be reached. Nothing was sent; try again in a minute, then tell the administrator"
     );
 }
 

@@ -170,10 +170,10 @@ impl Provider {
                 metadata.client_id_metadata_document_supported,
             ) {
                 (Some(_), true) => CheckResult::pass(
-                    "its metadata says that clients can register themselves (RFC 7591) or use a URL as client id; whether their tokens have the right audience shows only a login",
+                    "its metadata says that clients can register themselves (RFC 7591) or use a URL as client id; only a login shows whether their tokens have the right audience",
                 ),
                 (Some(_), false) => CheckResult::pass(
-                    "its metadata says that clients can register themselves (RFC 7591); whether their tokens have the right audience shows only a login",
+                    "its metadata says that clients can register themselves (RFC 7591); only a login shows whether their tokens have the right audience",
                 ),
                 (None, true) => CheckResult::pass(
                     "clients can use a URL as client id (client id metadata documents)",

@@ -10,7 +10,7 @@ use gatepost_odoo::{AccessKind, OdooError};
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
     /// Too many calls were in flight for too long.
-    #[error("Odoo is busy with other calls; nothing was sent, try again in {} s", retry_after.as_secs().max(1))]
+    #[error("Odoo is busy with other calls. Nothing was sent; try again in {} s", retry_after.as_secs().max(1))]
     Busy {
         /// When to try again.
         retry_after: Duration,
@@ -27,13 +27,13 @@ pub enum CallError {
     #[error(transparent)]
     NotOdoo(ForeignResponse),
     /// The call cannot be encoded as a request.
-    #[error("the call cannot be sent; retrying will not help, tell the administrator")]
+    #[error("the call cannot be sent; retrying will not help, so tell the administrator")]
     NotSent(#[source] Box<dyn Error + Send + Sync>),
     /// A write was sent, and its response was lost.
     #[error("{0}; the call may have run or not, so read the records before you retry")]
     OutcomeUnknown(#[source] UnknownOutcome),
     /// The server asked for a pause in calls.
-    #[error("Odoo asked for a pause; nothing was sent, try again in {} s", retry_after.as_secs().max(1))]
+    #[error("Odoo asked for a pause. Nothing was sent; try again in {} s", retry_after.as_secs().max(1))]
     Paused {
         /// When to try again.
         retry_after: Duration,
@@ -52,7 +52,7 @@ pub enum CallError {
     },
     /// No connection could be opened.
     #[error(
-        "Odoo cannot be reached; nothing was sent, try again in a minute, then tell the administrator"
+        "Odoo cannot be reached. Nothing was sent; try again in a minute, then tell the administrator"
     )]
     Unreachable(#[source] Box<dyn Error + Send + Sync>),
 }

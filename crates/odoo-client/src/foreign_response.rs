@@ -138,7 +138,7 @@ impl ForeignResponse {
 
 impl fmt::Display for ForeignResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const TELL: &str = "retrying will not help, tell the administrator";
+        const TELL: &str = "retrying will not help, so tell the administrator";
         f.write_str(&self.what())?;
         match (self.cause, self.retry_after) {
             (ForeignCause::Blocked, _) => {
@@ -151,11 +151,11 @@ impl fmt::Display for ForeignResponse {
                 write!(f, "; {TELL}")
             }
             (ForeignCause::RequestTooLarge, _) => {
-                f.write_str("; nothing was changed, send fewer records or smaller files at once")
+                f.write_str(". Nothing was changed; send fewer records or smaller files at once")
             }
             (ForeignCause::Throttled, after) => {
                 let seconds = after.unwrap_or(DEFAULT_PAUSE).as_secs().max(1);
-                write!(f, "; the call did not run, try again in {seconds} s")
+                write!(f, ". The call did not run; try again in {seconds} s")
             }
             (ForeignCause::Unavailable, Some(after)) => {
                 write!(f, "; try again in {} s", after.as_secs().max(1))

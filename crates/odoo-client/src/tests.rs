@@ -488,7 +488,7 @@ async fn read_is_sent_again_after_the_pause_that_the_server_asked_for() {
     let first = ask().await.unwrap_err();
     assert_eq!(
         first.to_string(),
-        "Odoo accepts no more calls for the moment (HTTP 429); the call did not run, try again in 40 s"
+        "Odoo accepts no more calls for the moment (HTTP 429). The call did not run; try again in 40 s"
     );
     let next = ask().await.unwrap_err();
     assert!(matches!(next, CallError::Paused { .. }), "{next}");
@@ -691,14 +691,14 @@ fn errors_say_whether_the_call_was_sent_and_what_to_do() {
     ];
     let texts = errors.map(|error| error.to_string());
     insta::assert_snapshot!(texts.join("\n"), @r"
-    Odoo is busy with other calls; nothing was sent, try again in 5 s
+    Odoo is busy with other calls. Nothing was sent; try again in 5 s
     Odoo closed the connection before its response was complete; try again, and request less if it happens again
     Odoo is starting, overloaded or down (HTTP 502); try again in a minute, then tell the administrator
-    the call cannot be sent; retrying will not help, tell the administrator
-    Odoo asked for a pause; nothing was sent, try again in 5 s
+    the call cannot be sent; retrying will not help, so tell the administrator
+    Odoo asked for a pause. Nothing was sent; try again in 5 s
     Odoo did not answer within 5 s; try again later, or request less
     Odoo's response is larger than 1 MiB; request fewer records or fields
-    Odoo cannot be reached; nothing was sent, try again in a minute, then tell the administrator
+    Odoo cannot be reached. Nothing was sent; try again in a minute, then tell the administrator
     ");
 }
 

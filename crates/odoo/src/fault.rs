@@ -20,7 +20,7 @@ gatepost_base::words! {
         Arguments(String) = "odoo_arguments",
         /// Another transaction changed the same records, and Odoo gave up retrying.
         #[error(
-            "another user or job changed the same records at the same time; nothing was changed, retry in a few seconds"
+            "another user or job changed the same records at the same time. Nothing was changed; retry in a few seconds"
         )]
         Conflict = "odoo_conflict",
         /// A value that Odoo's database rejects.
@@ -30,14 +30,14 @@ gatepost_base::words! {
         Database = "odoo_database_error",
         /// Odoo requires the user's password again; the operation did not run.
         #[error(
-            "Odoo requires the user's password again for this, which is not possible here; nothing was changed, do it in Odoo's web client"
+            "Odoo requires the user's password again for this, which is not possible here. Nothing was changed; do it in Odoo's web client"
         )]
         IdentityCheck = "odoo_identity",
         /// Odoo rejected a value, a field or a domain.
         #[error("Odoo rejected the request: {0}")]
         Invalid(String) = "odoo_invalid",
         /// Odoo rejects the gateway's API key.
-        #[error("Odoo rejected this gateway's API key; retrying will not help, tell the administrator")]
+        #[error("Odoo rejected this gateway's API key; retrying will not help, so tell the administrator")]
         KeyRejected = "odoo_key",
         /// A record does not exist.
         #[error("a record does not exist or was deleted; search for the right id")]
@@ -52,7 +52,7 @@ gatepost_base::words! {
         RuleViolation(String) = "odoo_rule",
         /// The configured database does not exist.
         #[error(
-            "Odoo does not have the database that this gateway is configured for; retrying will not help, tell the administrator"
+            "Odoo does not have the database that this gateway is configured for; retrying will not help, so tell the administrator"
         )]
         UnknownDatabase = "odoo_unknown_database",
         /// The method does not exist.
@@ -63,7 +63,7 @@ gatepost_base::words! {
         UnknownModel = "odoo_unknown_model",
         /// Any other error, whose details must not be shown.
         #[error(
-            "Odoo returned an internal error; retrying the same request is unlikely to help, request fewer records or fields"
+            "Odoo returned an internal error; retrying the same request is unlikely to help, so request fewer records or fields"
         )]
         Unknown = "odoo_error",
     }
@@ -91,7 +91,7 @@ pub enum AccessKind {
     Private,
     /// A rule hides the record from the user.
     #[error(
-        "Odoo's record rules hide one of these records from this Odoo user; retrying will not help, leave it out"
+        "Odoo's record rules hide one of these records from this Odoo user; retrying will not help, so leave it out"
     )]
     Record,
 }

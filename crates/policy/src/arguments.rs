@@ -60,7 +60,7 @@ impl Arguments {
                         .mismatch(value)
                         .map(|error| format!("`{listed}` {error}")),
                 ),
-                None => found.push(format!("`{listed}` is not permitted, leave it out")),
+                None => found.push(format!("`{listed}` is not permitted, so leave it out")),
             }
         }
         let missing = self
@@ -133,7 +133,7 @@ mod tests {
             ),
         ]));
         let listed = |given: Value| arguments.mismatches(given.as_object().unwrap()).join("; ");
-        insta::assert_snapshot!(listed(json!({"kind": "c", "subject": "x"})), @r#"`kind` must be one of "a", "b"; `subject` is not permitted, leave it out; `partner_ids` is required: a list of ids of records of `res.partner` that you may read"#);
+        insta::assert_snapshot!(listed(json!({"kind": "c", "subject": "x"})), @r#"`kind` must be one of "a", "b"; `subject` is not permitted, so leave it out; `partner_ids` is required: a list of ids of records of `res.partner` that you may read"#);
         assert_eq!(listed(json!({"partner_ids": [7], "kind": "b"})), "");
         insta::assert_snapshot!(arguments, @r#"kind: one of "a", "b"; partner_ids: a list of ids of records of `res.partner` that you may read, required"#);
         assert_eq!(Arguments::default().to_string(), "no arguments");

@@ -10,7 +10,7 @@ gatepost_base::words! {
     pub enum Forbidden {
         /// The method may be called, but not with these arguments.
         #[error(
-            "`{method}` of `{model}` may not be called with these arguments through this gateway: {why}; nothing was changed, correct them"
+            "`{method}` of `{model}` may not be called with these arguments through this gateway: {why}. Nothing was changed; correct them"
         )]
         Arguments {
             /// The model.
@@ -55,7 +55,7 @@ gatepost_base::words! {
         Hierarchy(ModelName) = "hierarchy",
         /// No role of the caller has a rule in the instance.
         #[error(
-            "you have no access to the Odoo instance `{0}`; retrying will not help, ask the administrator for a role"
+            "you have no access to the Odoo instance `{0}`; retrying will not help, so ask the administrator for a role"
         )]
         Instance(InstanceName) = "instance",
         /// The value links to a record that the caller may not read.
@@ -109,7 +109,7 @@ gatepost_base::words! {
         NameSearch(ModelName) = "unnamed",
         /// No rule opens the operation on the model.
         #[error(
-            "you may not {} records of `{model}` through this gateway; retrying will not help, {}",
+            "you may not {} records of `{model}` through this gateway. Retrying will not help; {}",
             verb(*operation),
             operation_advice(*operation)
         )]
@@ -186,7 +186,7 @@ gatepost_base::words! {
         } = "unjudged",
         /// The caller may read the field, but not write it.
         #[error(
-            "you may not write `{field}` of `{model}` through this gateway; retrying will not help, leave it out"
+            "you may not write `{field}` of `{model}` through this gateway; retrying will not help, so leave it out"
         )]
         Writing {
             /// The model.
@@ -219,7 +219,7 @@ impl DenialHint {
     fn text(&self, operation: Operation, field: &FieldPath) -> String {
         match self {
             Self::None => {
-                ", which only Odoo computes; retrying will not help, ask the administrator"
+                ", which only Odoo computes; retrying will not help, so ask the administrator"
                     .to_owned()
             }
             Self::OwningList => "; this list shows another record's, so leave it out: use that record's list, or the records' own model with create_records and update_records".to_owned(),
@@ -327,7 +327,7 @@ fn method_suggestion(method: &MethodName, near: Option<&MethodName>) -> String {
         return operation_instead(method, operation).to_owned();
     }
     near.map_or_else(
-        || "retrying will not help, ask the administrator for access".to_owned(),
+        || "retrying will not help, so ask the administrator for access".to_owned(),
         |near| format!("did you mean `{near}`? Otherwise ask the administrator for access"),
     )
 }

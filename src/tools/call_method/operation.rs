@@ -222,7 +222,7 @@ impl Arguments {
         match self.is_model_method(access).await {
             Some(true) => Ok(None),
             Some(false) => Err(OperationError::InvalidArgument(format!(
-                "`{method}` of `{model}` is a record method and does nothing without records; nothing was changed, name records in `ids`"
+                "`{method}` of `{model}` is a record method and does nothing without records. Nothing was changed; name records in `ids`"
             ))),
             None => Ok(Some(format!(
                 "Odoo does not document whether {method} is a method of the model itself: if it is a record method, it does nothing without records."

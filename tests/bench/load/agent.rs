@@ -125,7 +125,7 @@ impl Agent {
         } else {
             let text = reply.1["result"]["content"][0]["text"].as_str();
             let waits = text.is_some_and(|text| {
-                text.starts_with("you have made too many calls; nothing was done, try again in ")
+                text.starts_with("you have made too many calls. Nothing was done; try again in ")
             });
             assert!(waits && reply.0 == 200, "{reply:?}");
             self.counts.limited += 1;

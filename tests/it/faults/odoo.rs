@@ -15,7 +15,7 @@ use super::{
 use crate::test_gateway::start_fake_odoo;
 
 const UNREACHABLE: &str =
-    "Odoo cannot be reached; nothing was sent, try again in a minute, then tell the administrator";
+    "Odoo cannot be reached. Nothing was sent; try again in a minute, then tell the administrator";
 const CUT_OFF: &str = "Odoo closed the connection before its response was complete; try again, and request less if it happens again";
 const TIMED_OUT: &str = "Odoo did not answer within 1.5 s; try again later, or request less";
 
@@ -222,7 +222,7 @@ fn hanging_odoo_blocks_only_callers_of_its_own_instance() {
     let busy = report
         .iter()
         .filter(|(text, _)| {
-            text.starts_with("Odoo is busy with other calls; nothing was sent, try again in ")
+            text.starts_with("Odoo is busy with other calls. Nothing was sent; try again in ")
         })
         .count();
     assert_eq!((late, busy), (2, 4), "{report:?}");

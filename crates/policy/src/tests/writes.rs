@@ -1127,7 +1127,7 @@ fn method_with_argument_rules_accepts_only_those_arguments() {
     else {
         panic!("not a refusal of the arguments");
     };
-    insta::assert_snapshot!(why, @r#"`kind` must be one of "a"; `name` is not permitted, leave it out"#);
+    insta::assert_snapshot!(why, @r#"`kind` must be one of "a"; `name` is not permitted, so leave it out"#);
 }
 
 #[test]

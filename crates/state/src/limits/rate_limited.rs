@@ -92,7 +92,7 @@ impl std::fmt::Display for RateLimited {
         };
         write!(
             f,
-            "{what}; nothing was done, try again in {seconds} s, and {advice}"
+            "{what}. Nothing was done; try again in {seconds} s, and {advice}"
         )
     }
 }
@@ -125,14 +125,14 @@ mod tests {
         texts.push(RateLimited::LimiterUnavailable { retry_after }.to_string());
         insta::assert_snapshot!(texts.join("\n"), @"
         too many requests from this address; try again in 3 s
-        you have made too many calls; nothing was done, try again in 3 s, and do more with each call
-        all callers together have made too many calls to this Odoo; nothing was done, try again in 3 s, and do more with each call
-        you have fetched too many files; nothing was done, try again in 3 s, and fetch only what is needed
-        you have made too many read calls; nothing was done, try again in 3 s, and read more with each call
-        you have made too many write calls; nothing was done, try again in 3 s, and change more records with each call
-        you have read too many records; nothing was done, try again in 3 s, and request fewer; until then only count_records, list_models and describe_model work
-        you have read too much data; nothing was done, try again in 3 s, and request fewer fields; until then only count_records, list_models and describe_model work
-        rate limiting is temporarily unavailable; nothing was done, try again in 1 s, and tell the administrator if this persists
+        you have made too many calls. Nothing was done; try again in 3 s, and do more with each call
+        all callers together have made too many calls to this Odoo. Nothing was done; try again in 3 s, and do more with each call
+        you have fetched too many files. Nothing was done; try again in 3 s, and fetch only what is needed
+        you have made too many read calls. Nothing was done; try again in 3 s, and read more with each call
+        you have made too many write calls. Nothing was done; try again in 3 s, and change more records with each call
+        you have read too many records. Nothing was done; try again in 3 s, and request fewer; until then only count_records, list_models and describe_model work
+        you have read too much data. Nothing was done; try again in 3 s, and request fewer fields; until then only count_records, list_models and describe_model work
+        rate limiting is temporarily unavailable. Nothing was done; try again in 1 s, and tell the administrator if this persists
         ");
     }
 

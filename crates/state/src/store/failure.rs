@@ -12,18 +12,18 @@ use gatepost_base::sync::lock;
 pub enum StoreError {
     /// The store is full and nothing can be evicted. Nothing was stored.
     #[error(
-        "the gateway's change store is full, so changes are refused; nothing was sent, try again in an hour and tell the administrator"
+        "the gateway's change store is full, so changes are refused. Nothing was sent; try again in an hour and tell the administrator"
     )]
     Full,
     /// The caller has used its share of the store. Nothing was stored.
     #[error(
-        "the gateway stores as much about earlier changes of this caller as one caller may use, so changes with an `idempotency_key` or an approval are refused; nothing was sent, try again in an hour and tell the administrator"
+        "the gateway stores as much about earlier changes of this caller as one caller may use, so changes with an `idempotency_key` or an approval are refused. Nothing was sent; try again in an hour and tell the administrator"
     )]
     ShareUsed,
     /// The value is larger than [`MAX_VALUE_BYTES`](super::MAX_VALUE_BYTES).
     /// Nothing was stored.
     #[error(
-        "the gateway would have to store {size_bytes} bytes for this change, more than its limit of {max_bytes}; nothing was sent, make several smaller changes"
+        "the gateway would have to store {size_bytes} bytes for this change, more than its limit of {max_bytes}. Nothing was sent; make several smaller changes"
     )]
     TooLarge {
         /// The size of the value.
@@ -34,7 +34,7 @@ pub enum StoreError {
     /// The store cannot be reached or written. The operation may have been applied or
     /// not.
     #[error(
-        "the gateway's change store is unavailable, so changes are refused; nothing was sent, try again in a minute, then tell the administrator"
+        "the gateway's change store is unavailable, so changes are refused. Nothing was sent; try again in a minute, then tell the administrator"
     )]
     Unavailable(#[source] StoreUnavailable),
 }

@@ -613,10 +613,10 @@ fn errors_say_what_failed_and_what_to_do() {
     ];
     let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
     insta::assert_snapshot!(texts.join("\n"), @r"
-    the gateway's change store is full, so changes are refused; nothing was sent, try again in an hour and tell the administrator
-    the gateway stores as much about earlier changes of this caller as one caller may use, so changes with an `idempotency_key` or an approval are refused; nothing was sent, try again in an hour and tell the administrator
-    the gateway would have to store 2000000 bytes for this change, more than its limit of 1048576; nothing was sent, make several smaller changes
-    the gateway's change store is unavailable, so changes are refused; nothing was sent, try again in a minute, then tell the administrator
+    the gateway's change store is full, so changes are refused. Nothing was sent; try again in an hour and tell the administrator
+    the gateway stores as much about earlier changes of this caller as one caller may use, so changes with an `idempotency_key` or an approval are refused. Nothing was sent; try again in an hour and tell the administrator
+    the gateway would have to store 2000000 bytes for this change, more than its limit of 1048576. Nothing was sent; make several smaller changes
+    the gateway's change store is unavailable, so changes are refused. Nothing was sent; try again in a minute, then tell the administrator
     /var/lib/changes.redb is damaged or is not a store file (its pages are corrupt); restore a copy, or move it away to start a new one. A new file does not know earlier changes, so a repeated change may be made twice
     /var/lib/changes.redb cannot be opened: entity not found
     /var/lib/changes.redb is in use by another process; give each gateway its own file, or share a Redis
