@@ -13,6 +13,15 @@ use std::{
 
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
+/// The message of the line that a served request leaves.
+pub(crate) const SERVED: &str = "Served request";
+/// The message when the gateway accepts connections.
+pub(crate) const LISTENING: &str = "Opened the listeners";
+/// The message when a Redis fails.
+pub(crate) const REDIS_LOST: &str = "Lost Redis";
+/// The message when it works again.
+pub(crate) const REDIS_BACK: &str = "Reconnected to Redis";
+
 static LOG: Mutex<Vec<u8>> = Mutex::new(Vec::new());
 
 /// Everything Gatepost logs, and more of the libraries than operators see.
@@ -75,7 +84,7 @@ pub(crate) fn of_request(id: &str) -> String {
         let found = lock_log()
             .rsplit(|byte| *byte == b'\n')
             .map(String::from_utf8_lossy)
-            .find(|line| line.contains("Served request") && line.contains(&request))
+            .find(|line| line.contains(SERVED) && line.contains(&request))
             .map(Cow::into_owned);
         if let Some(line) = found {
             return line;

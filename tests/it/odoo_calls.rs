@@ -190,10 +190,7 @@ fn refused_field_is_requested_only_once_and_named_each_time() {
     let asked = requests();
     let (second, calls, _) = call(&stage, "search_records", &search);
     assert_eq!((first, calls, requests()), (second.clone(), 1, asked));
-    assert!(
-        second.contains("does not let this user read them: `invoice_ids`"),
-        "{second}"
-    );
+    assert!(second.contains("`invoice_ids`"), "{second}");
     // Another Odoo user's refusals are none of this one's.
     let only = json!({"model": "res.partner", "fields": ["invoice_ids"], "limit": 2});
     let (only, calls, refused) = call(&stage, "search_records", &only);

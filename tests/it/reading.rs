@@ -107,10 +107,10 @@ fn unreadable_field_is_left_out_and_the_others_are_read() {
         text.contains("Azure Interior") && text.contains("Fremont"),
         "{text}"
     );
-    assert!(
-        text.contains("does not let this user read them: `sale_order_ids`"),
-        "{text}"
-    );
+    let mut notes = text
+        .lines()
+        .filter(|line| line.contains("`sale_order_ids`"));
+    insta::assert_snapshot!(notes.next().unwrap_or(&text), @"omitted because Odoo does not let this user read them: `sale_order_ids`");
 }
 
 #[test]
@@ -121,12 +121,10 @@ fn hidden_and_missing_ids_are_named_and_the_rest_is_read() {
         &json!({"model": "sale.order", "ids": [2, 1, 999], "fields": ["name"]}),
     );
     assert!(!failed, "{text}");
-    assert!(
-        text.contains("name: S00002")
-            && text.contains("not found or not visible to this Odoo user: 1, 999"),
-        "{text}"
-    );
+    assert!(text.contains("name: S00002"), "{text}");
     assert!(!text.contains("Sally"), "{text}");
+    let mut notes = text.lines().filter(|line| line.contains("999"));
+    insta::assert_snapshot!(notes.next().unwrap_or(&text), @"not found or not visible to this Odoo user: 1, 999");
 }
 
 #[test]
@@ -324,12 +322,8 @@ fn unreachable_odoo_is_a_tool_error_with_retry_advice() {
     // A port that was just free may already be another test's; this one is never
     // assigned.
     let stage = TestGateway::in_front_of("http://127.0.0.1:9", company, ADMIN_KEY, &[ANONYMOUS]);
-    let (text, failed) = stage.call("count_records", &json!({"model": "res.partner"}));
-    assert!(failed);
-    assert_eq!(
-        text,
-        "Odoo cannot be reached. Nothing was sent; try again in a minute, then tell the administrator"
-    );
+    let count = json!({"model": "res.partner"});
+    insta::assert_snapshot!(stage.call_fails("count_records", &count, "odoo_unreachable"), @"Odoo cannot be reached. Nothing was sent; try again in a minute, then tell the administrator");
 }
 
 #[test]
@@ -355,7 +349,7 @@ fn progress_is_reported_on_the_stream_of_the_call() {
         answer.body
     );
     assert!(
-        answer.body.contains("records of `res.partner` match"),
+        answer.body.contains(r#""isError":false"#),
         "{}",
         answer.body
     );
@@ -437,22 +431,19 @@ fn model_that_odoo_fails_to_describe_leaves_others_usable_and_is_not_asked_again
     stage
         .fake_odoo
         .inject_error("sale.order/fields_get", FaultPoint::BeforeCall);
-    let search = |model: &str| stage.call("search_records", &json!({"model": model, "limit": 1}));
+    let search = |model: &str| json!({"model": model, "limit": 1});
     for _ in 0..3 {
-        let (text, is_error) = search("sale.order");
-        assert!(is_error, "{text}");
-        assert!(
-            text.contains("fails to describe the model `sale.order`"),
-            "{text}"
+        let text = stage.call_fails("search_records", &search("sale.order"), "odoo_error");
+        insta::allow_duplicates!(
+            insta::assert_snapshot!(text, @"Odoo itself fails to describe the model `sale.order`, so it cannot be used now; other models are not affected. Nothing was changed. Retrying at once will not help; tell the administrator, who finds the cause in Odoo's log")
         );
-        assert!(text.contains("other models are not affected"), "{text}");
     }
     // The one that failed is not recorded; another one would have succeeded.
     let calls = stage.fake_odoo.calls();
     let path = "/json/2/sale.order/fields_get";
     assert!(calls.iter().all(|call| call.path != path));
     for model in ["res.partner", "sale.order.line"] {
-        let (text, is_error) = search(model);
+        let (text, is_error) = stage.call("search_records", &search(model));
         assert!(!is_error, "{text}");
     }
 }

@@ -102,7 +102,6 @@ fn check_live_skips_rules_when_odoo_is_unreachable() {
         "[[roles.sales.rules]]\nmodels = [\"res.partnr\"]\nhidden_fields = [\"x\"]\n",
     );
     assert_eq!(code, Some(4), "{message}");
-    assert!(message.contains("1 instance did not pass"), "{message}");
     assert!(!message.contains("res.partnr"), "{message}");
 }
 

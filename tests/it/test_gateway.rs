@@ -159,7 +159,8 @@ impl TestGateway {
         let folder = tempfile::tempdir().unwrap();
         let sources = config_sources(folder.path(), &text.replace("ODOO", "http://127.0.0.1:9"));
         let warnings = load(&sources).unwrap().warnings;
-        warnings.iter().map(ToString::to_string).collect()
+        let text: String = warnings.iter().map(ToString::to_string).collect();
+        text.replace(folder.path().to_str().unwrap(), "FOLDER")
     }
 
     /// Reloads with another configuration, as SIGHUP does.

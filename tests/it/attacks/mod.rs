@@ -214,7 +214,7 @@ impl IdpFixture {
         let answer = self.call(token);
         assert_eq!(answer.status, 200, "{answer:?}");
         let (text, failed) = answer.tool_result();
-        assert!(!failed && text.contains("records of"), "{text}");
+        assert!(!failed, "{text}");
         assert!(self.gateway.fake_odoo.calls().len() > before);
         self.assert_no_leak(&answer, token);
     }

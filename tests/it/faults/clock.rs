@@ -198,9 +198,14 @@ fn write_configuration_text(odoo: &str, redis: &RedisServer, writes: &str) -> St
         )
 }
 
-fn create_partner(gateway: &GatewayProcess, arguments: &serde_json::Value) -> (String, bool) {
+fn create_partner(gateway: &GatewayProcess, arguments: &serde_json::Value) -> TestResponse {
     let message = tool_call("create_records", arguments);
-    gateway.post("/other/mcp", &[], &message).tool_result()
+    gateway.post("/other/mcp", &[], &message)
+}
+
+/// The kind of the error of a create, if any.
+fn create_error(gateway: &GatewayProcess, arguments: &serde_json::Value) -> Option<String> {
+    gateway.error_kind(&create_partner(gateway, arguments))
 }
 
 fn partner(name: &str) -> serde_json::Value {
@@ -226,8 +231,8 @@ fn change_happens_once_whatever_the_clocks_of_gateways_and_redis_say() {
             let lost: Vec<String> = (0..6).map(|number| format!("lost {number}")).collect();
             for name in &lost {
                 company.inject_disconnect("res.partner/create", FaultPoint::BeforeCall);
-                let (text, failed) = create_partner(&one, &partner(name));
-                assert!(failed && text.contains("may have run or not"), "{text}");
+                let kind = create_error(&one, &partner(name));
+                assert_eq!(kind.as_deref(), Some("outcome_unknown"));
             }
             let slow: Vec<String> = (0..3).map(|number| format!("slow {number}")).collect();
             let held: Vec<_> = slow
@@ -240,7 +245,7 @@ fn change_happens_once_whatever_the_clocks_of_gateways_and_redis_say() {
             std::thread::scope(|threads| {
                 let first: Vec<_> = slow
                     .iter()
-                    .map(|name| threads.spawn(|| create_partner(&one, &partner(name))))
+                    .map(|name| threads.spawn(|| create_error(&one, &partner(name))))
                     .collect();
                 for call in &held {
                     runtime.block_on(call.wait_until_reached());
@@ -249,40 +254,30 @@ fn change_happens_once_whatever_the_clocks_of_gateways_and_redis_say() {
                 // Both gateways are asked for what may still be carried out.
                 for name in &lost {
                     for gateway in [&one, &other] {
-                        let (text, failed) = create_partner(gateway, &partner(name));
-                        assert!(
-                            failed && text.contains("no trace of it yet"),
-                            "{ahead}, {jump}: {text}"
-                        );
+                        let kind = create_error(gateway, &partner(name));
+                        let pending = Some("outcome_pending");
+                        assert_eq!(kind.as_deref(), pending, "{ahead}, {jump}");
                     }
                 }
                 let second: Vec<_> = slow
                     .iter()
-                    .map(|name| threads.spawn(|| create_partner(&other, &partner(name))))
+                    .map(|name| threads.spawn(|| create_error(&other, &partner(name))))
                     .collect();
                 for call in second {
-                    let (text, failed) = call.join().unwrap();
-                    assert!(
-                        failed && text.contains("is in progress"),
-                        "{ahead}, {jump}: {text}"
-                    );
+                    let kind = call.join().unwrap();
+                    let pending = Some("outcome_pending");
+                    assert_eq!(kind.as_deref(), pending, "{ahead}, {jump}");
                 }
                 drop(held);
                 for call in first {
-                    let (text, failed) = call.join().unwrap();
-                    assert!(
-                        !failed && text.starts_with("Created"),
-                        "{ahead}, {jump}: {text}"
-                    );
+                    assert_eq!(call.join().unwrap(), None, "{ahead}, {jump}");
                 }
             });
+            assert_eq!(one.changes("applied"), 3);
             for name in &slow {
-                let (text, failed) = create_partner(&other, &partner(name));
-                assert!(
-                    !failed && text.starts_with("This was done before"),
-                    "{text}"
-                );
+                assert_eq!(create_error(&other, &partner(name)), None);
             }
+            assert_eq!(other.changes("repeated"), 3);
             let calls = company.calls();
             let created = calls
                 .iter()
@@ -307,18 +302,15 @@ fn change_that_ends_after_redis_lost_it_is_stored_anew() {
         .build()
         .unwrap();
     std::thread::scope(|threads| {
-        let first = threads.spawn(|| create_partner(&gateway, &partner("Kept")));
+        let first = threads.spawn(|| create_error(&gateway, &partner("Kept")));
         runtime.block_on(held.wait_until_reached());
         redis.say("FLUSHALL");
         drop(held);
-        let (text, failed) = first.join().unwrap();
-        assert!(!failed && text.starts_with("Created"), "{text}");
+        assert_eq!(first.join().unwrap(), None);
     });
-    let (text, failed) = create_partner(&gateway, &partner("Kept"));
-    assert!(
-        !failed && text.starts_with("This was done before"),
-        "{text}"
-    );
+    assert_eq!(gateway.changes("applied"), 1);
+    assert_eq!(create_error(&gateway, &partner("Kept")), None);
+    assert_eq!(gateway.changes("repeated"), 1);
     gateway.wait_for_log("Stored the outcome of a change again", 1);
     let count = "gatepost_ledger_failures_total{operation=\"replace\",reason=\"forgotten\"";
     assert_eq!(gateway.metric(count), Some(1.0));
@@ -335,15 +327,15 @@ fn used_approval_stays_used_when_clocks_are_set() {
     let text = write_configuration_text(&odoo, &redis, "confirm");
     let gateway = clock.start_gateway(folder.path(), &text);
     let mut create = json!({"model": "res.partner", "values": [{"name": "Once"}]});
-    let (preview, _) = create_partner(&gateway, &create);
+    let (preview, _) = create_partner(&gateway, &create).tool_result();
     create["confirm"] = json!(crate::writes::confirm_id(&preview));
-    let (text, failed) = create_partner(&gateway, &create);
-    assert!(!failed && text.starts_with("Created"), "{text}");
+    assert_eq!(create_error(&gateway, &create), None);
+    assert_eq!(gateway.changes("applied"), 1);
     for hours in [-6, 6, 30 * 24, -30 * 24, 0] {
         for clock in [&clock, &redis_clock] {
             clock.set_offset(hours * HOUR);
-            let (text, failed) = create_partner(&gateway, &create);
-            assert!(failed && text.contains("used before"), "{hours}: {text}");
+            let kind = create_error(&gateway, &create);
+            assert_eq!(kind.as_deref(), Some("unapproved"), "{hours}");
         }
     }
     gateway.stop_and_read_calls();
@@ -491,9 +483,9 @@ fn odoo_certificate_expiry_follows_the_current_clock() {
         clock.set_offset(days * DAY);
         let answer = gateway.count();
         assert_clock_offset(&answer, days * DAY);
-        let (text, failed) = answer.tool_result();
-        assert_eq!(failed, days != 0, "{days}: {text}");
-        assert_eq!(text.starts_with("Odoo cannot be reached"), failed, "{text}");
+        let kind = gateway.error_kind(&answer);
+        let unreachable = (days != 0).then_some("odoo_unreachable");
+        assert_eq!(kind.as_deref(), unreachable, "{days}: {answer:?}");
         // Operators see that the certificate is the reason.
         if days > 0 {
             gateway.wait_for_log("certificate expired", 1);

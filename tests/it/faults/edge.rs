@@ -80,19 +80,16 @@ fn idle_connections_leave_descriptors_for_calls_and_the_admin_listener() {
             assert_eq!(gateway.get_admin("/livez").status, 200);
         }
     }
-    assert!(
-        !gateway.log().contains("Failed to accept"),
-        "{}",
-        gateway.log()
-    );
+    // EMFILE.
+    let log = gateway.log();
+    assert!(!log.contains("os error 24"), "{log}");
     let check = limited_command(folder.path(), "ulimit -n 256", "check")
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&check.stdout);
-    assert!(
-        said.contains("112 connections instead of the 10000 of `server.max_connections`"),
-        "{said}"
-    );
+    let mut lines = said.lines();
+    let bound = lines.find(|line| line.contains("`server.max_connections`"));
+    insta::assert_snapshot!(bound.unwrap_or(&said), @"  limit      112 connections instead of the 10000 of `server.max_connections`, because a process may open only 256 files here; raise that limit (systemd: LimitNOFILE=, containers: --ulimit nofile=)");
     assert!(gateway.stop().success());
 }
 
@@ -165,7 +162,13 @@ fn requests_in_flight_of_one_caller_are_bounded() {
     let refused = gateway.post("/demo/mcp", &[], &ping());
     assert_eq!(refused.status, 429, "{}", refused.body);
     assert_eq!(refused.header("retry-after").as_deref(), Some("1"));
-    assert!(refused.body.contains("of this caller"), "{}", refused.body);
+    let kind = gateway.error_kind(&refused);
+    assert_eq!(
+        kind.as_deref(),
+        Some("too_many_in_flight"),
+        "{}",
+        refused.body
+    );
     // Another caller at the same address.
     let bearer = format!("Authorization: Bearer {key}");
     let answer = gateway.post("/demo/mcp", &[&bearer], &ping());
@@ -246,11 +249,7 @@ fn browser_gets_a_page_and_clients_the_challenge() {
                 .unwrap()
                 .starts_with("default-src 'none'")
         );
-        assert!(
-            page.body.contains("<h1>Odoo for AI assistants</h1>"),
-            "{}",
-            page.body
-        );
+        assert!(page.body.contains("<h1>"), "{}", page.body);
         // Instances are not listed.
         assert_eq!(page.body.contains("<b>demo</b>"), path == "/demo/mcp");
         assert!(!page.body.contains("other"), "{}", page.body);

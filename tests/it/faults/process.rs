@@ -17,8 +17,9 @@ use odoo_sim::{ADMIN_KEY, INTERNAL_KEY, SALES_KEY};
 use serde_json::{Value, json};
 
 use crate::{
+    log,
     pace::assert_takes_at_most,
-    test_gateway::{TestResponse, send_raw, tool_call},
+    test_gateway::{TestResponse, changes, send_raw, tool_call},
 };
 
 /// The longest time that a test waits for anything.
@@ -140,6 +141,33 @@ impl GatewayProcess {
             self.metric(begin)
                 .is_some_and(|known| (known - value).abs() < 0.5)
         });
+    }
+
+    /// The kind of the error in a response, if any, once its request is in the log
+    /// and the metrics.
+    pub(super) fn error_kind(&self, answer: &TestResponse) -> Option<String> {
+        let kind = &self.request_line(answer)["refusal.kind"];
+        kind.as_str().map(str::to_owned)
+    }
+
+    /// The line of the log about a request, which is written after its response.
+    fn request_line(&self, answer: &TestResponse) -> Value {
+        let id = answer.header("x-request-id").unwrap();
+        let mut found = None;
+        wait_until("the line of the request", || {
+            let log = self.log();
+            let mut lines = log.lines();
+            found = lines
+                .rfind(|line| line.contains(&id) && line.contains(log::SERVED))
+                .map(|line| serde_json::from_str(line).unwrap());
+            found.is_some()
+        });
+        found.unwrap()
+    }
+
+    /// The number of recorded changes with this outcome.
+    pub(super) fn changes(&self, outcome: &str) -> u64 {
+        changes(&self.get_admin("/metrics").body, outcome)
     }
 
     pub(super) fn log(&self) -> String {
@@ -341,7 +369,7 @@ pub(super) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
 /// The addresses of the listeners, if this line of the log has them.
 fn parse_listener_addresses(line: &str) -> Option<(SocketAddr, SocketAddr)> {
     let line: Value = serde_json::from_str(line).ok()?;
-    if line["message"] != "Opened the listeners" {
+    if line["message"] != log::LISTENING {
         return None;
     }
     let addresses = line["addresses"].as_str()?;

@@ -21,8 +21,8 @@ use serde_json::Value;
 use super::{
     configuration, in_parallel,
     process::{
-        GatewayProcess, count_call, new_key, post, read_calls, read_journal, verify_journal,
-        wait_until, write_configuration,
+        GatewayProcess, count_call, new_key, read_calls, read_journal, verify_journal, wait_until,
+        write_configuration,
     },
 };
 use crate::{redis_server::RedisServer, test_gateway::start_fake_odoo};
@@ -53,17 +53,15 @@ fn two_gateways_on_one_redis_share_exactly_one_rate_limit() {
     thread::scope(|threads| {
         for (gateway, allowed) in [&one, &two].into_iter().zip(&allowed) {
             for _ in 0..3 {
-                let address = gateway.address;
-                let (text, done) = (&text, &done);
+                let done = &done;
                 threads.spawn(move || {
                     while !done.load(SeqCst) {
                         // Both instances count as the same caller.
                         for instance in ["demo", "other"] {
                             let path = format!("/{instance}/mcp");
-                            let (said, failed) =
-                                post(address, &path, &[], &count_call()).tool_result();
-                            if failed {
-                                assert!(said.contains("too many calls"), "{said}\n{text}");
+                            let answer = gateway.post(&path, &[], &count_call());
+                            if let Some(kind) = gateway.error_kind(&answer) {
+                                assert_eq!(kind, "limited", "{answer:?}");
                             } else {
                                 allowed.fetch_add(1, SeqCst);
                             }
@@ -170,7 +168,13 @@ fn reload_command_reports_errors_and_settings_that_need_a_restart() {
             .output()
             .unwrap();
         let texts = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
-        (output.status.code(), texts.concat())
+        let text = texts
+            .concat()
+            .replace(folder.path().to_str().unwrap(), "FOLDER");
+        // Without the warnings that `check` prints too.
+        let about = |line: &&str| !line.starts_with("warning: ") || line.contains("restart");
+        let lines: Vec<&str> = text.lines().filter(about).collect();
+        (output.status.code(), lines.join("\n"))
     };
     let reload = |text: &str| {
         write_configuration(folder.path(), text);
@@ -179,21 +183,18 @@ fn reload_command_reports_errors_and_settings_that_need_a_restart() {
     let changed = base.replace("[server]", "[server]\ndrain_timeout_ms = 7");
     let (code, text) = reload(&format!("{changed}\n[telemetry]\nservice_name = \"mcp\"\n"));
     assert_eq!(code, Some(0), "{text}");
-    assert!(text.contains("The gateway reloaded"), "{text}");
-    let named = "changed, but takes effect only after a restart: server.drain_timeout_ms, telemetry.service_name";
-    assert!(text.contains(named), "{text}");
+    let mut texts = vec![text];
     gateway.wait_for_log("Ignored changed settings that need a restart", 1);
     let (code, text) = reload(&base.replace("[\"*\"]", "\"*\""));
     assert_eq!(code, Some(3), "{text}");
-    assert!(text.contains("continues with the old one"), "{text}");
-    assert!(text.contains("roles.reader.rules"), "{text}");
+    texts.push(text);
     assert_eq!(
         gateway.metric("gatepost_config_last_reload_successful"),
         Some(0.0)
     );
     let (code, text) = reload(&base);
     assert_eq!(code, Some(0), "{text}");
-    assert!(!text.contains("restart"), "{text}");
+    texts.push(text);
     assert_eq!(
         gateway.metric("gatepost_config_last_reload_successful"),
         Some(1.0)
@@ -208,7 +209,8 @@ fn reload_command_reports_errors_and_settings_that_need_a_restart() {
     fs::write(folder.path().join("other.toml"), &base).unwrap();
     let (code, text) = reload_file("other.toml");
     assert_eq!(code, Some(1), "{text}");
-    assert!(text.contains("and did not read other.toml"), "{text}");
+    texts.push(text);
+    insta::assert_snapshot!(texts.join("\n\n"));
     let (admin, stopped) = (gateway.admin, gateway.stop());
     assert!(stopped.success());
     let mut command = Command::new(env!("CARGO_BIN_EXE_gatepost"));

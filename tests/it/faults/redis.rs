@@ -6,10 +6,10 @@ use serde_json::json;
 
 use super::{
     configuration, in_parallel,
-    process::{GatewayProcess, count_call, post, wait_until},
+    process::{GatewayProcess, wait_until},
     proxy::{Proxy, ProxyFault},
 };
-use crate::{redis_server::RedisServer, test_gateway::start_fake_odoo};
+use crate::{log, redis_server::RedisServer, test_gateway::start_fake_odoo};
 
 const FAULTS: [ProxyFault; 8] = [
     ProxyFault::Refuses,
@@ -80,7 +80,7 @@ impl RedisScenario {
     /// were served until Redis decided again.
     fn assert_redis_recovers(&self, what: &str) -> usize {
         self.gateway.wait_for_metric(UP, 1.0);
-        self.gateway.wait_for_log("Reconnected to Redis", 1);
+        self.gateway.wait_for_log(log::REDIS_BACK, 1);
         let before = self.decisions_by_redis();
         // On a busy machine one decision may be late once more.
         (1..=5)
@@ -158,8 +158,8 @@ fn failing_redis_with_fail_closed_gives_503_with_retry_after() {
         call_until_redis_down(&scene, &what, |answer| {
             assert_eq!(answer.status, 503, "{what}: {answer:?}");
             assert_eq!(answer.header("retry-after").as_deref(), Some("2"));
-            let error = answer.json()["error"]["message"].to_string();
-            assert!(error.contains("try again in 2 s"), "{what}: {error}");
+            let kind = scene.gateway.error_kind(answer);
+            assert_eq!(kind.as_deref(), Some("uncounted"), "{what}: {answer:?}");
             assert!(!answer.body.contains("127.0.0.1"), "{what}: {answer:?}");
         });
         scene.assert_redis_down(503, &what);
@@ -211,23 +211,25 @@ fn redis_slower_but_within_timeout_still_decides() {
         assert!(begun.elapsed() >= Duration::from_millis(100));
     }
     assert_eq!(scene.gateway.metric(UP), Some(1.0));
-    assert!(!scene.gateway.log().contains("Lost Redis"));
+    assert!(!scene.gateway.log().contains(log::REDIS_LOST));
 }
 
 #[test]
 fn restarting_redis_under_load_fails_no_request() {
     let mut scene = RedisScenario::open("local");
-    let address = scene.gateway.address;
     let done = std::sync::atomic::AtomicBool::new(false);
     std::thread::scope(|threads| {
         for _ in 0..2 {
             threads.spawn(|| {
                 while !done.load(std::sync::atomic::Ordering::SeqCst) {
-                    let answer = post(address, "/demo/mcp", &[], &count_call());
+                    let answer = scene.gateway.count();
                     assert_eq!(answer.status, 200, "{answer:?}");
-                    // Served, or rejected with the time to wait; nothing else.
-                    let (text, failed) = answer.tool_result();
-                    assert!(!failed || text.contains("too many calls"), "{text}");
+                    // Served, or rejected by the limit; nothing else.
+                    let kind = scene.gateway.error_kind(&answer);
+                    assert!(
+                        matches!(kind.as_deref(), None | Some("limited")),
+                        "{kind:?}"
+                    );
                 }
             });
         }
@@ -240,7 +242,7 @@ fn restarting_redis_under_load_fails_no_request() {
         done.store(true, std::sync::atomic::Ordering::SeqCst);
     });
     wait_until("both times in the log", || {
-        scene.gateway.log().matches("Reconnected to Redis").count() == 2
+        scene.gateway.log().matches(log::REDIS_BACK).count() == 2
     });
     scene.gateway.stop_and_read_calls();
 }

@@ -63,8 +63,8 @@ fn with_confirm(arguments: &Value, confirm: &str) -> Value {
 fn normalized(text: &str) -> String {
     let mut text = text.to_owned();
     let odoo = "http://127.0.0.1:";
-    if let Some(at) = text.find(odoo) {
-        let port = text[at + odoo.len()..].split('/').next().unwrap();
+    if let Some((_, port)) = text.split_once(odoo) {
+        let port = port.split('/').next().unwrap();
         text = text.replace(&format!("{odoo}{port}"), "ODOO");
     }
     let time_at = |text: &str, at: usize| {
