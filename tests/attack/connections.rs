@@ -94,11 +94,9 @@ fn held_connections_of_many_addresses_leave_room_for_others() {
         }
         println!("{way}: {} files", Footprint::of(target.gateway.id()).files);
     }
-    assert!(
-        !target.gateway.log().contains("Failed to accept"),
-        "{}",
-        target.gateway.log()
-    );
+    // EMFILE.
+    let log = target.gateway.log();
+    assert!(!log.contains("os error 24"), "{log}");
     target.end();
 }
 

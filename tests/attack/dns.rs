@@ -119,12 +119,8 @@ provider_role = "odoo_reader"
                 for call in 0..CALLS / 8 {
                     let answer = client.count();
                     assert_eq!(answer.status, 200, "{}", answer.body);
-                    let (text, failed) = answer.tool_result();
-                    assert!(
-                        failed && text.contains("could not be reached")
-                            || text.contains("cannot be reached"),
-                        "{text}"
-                    );
+                    let kind = target.gateway.error_kind(&answer);
+                    assert_eq!(kind.as_deref(), Some("odoo_unreachable"), "{answer:?}");
                     // A login whose provider has a name like that.
                     let mut login = Client::new(
                         target.gateway.address,
