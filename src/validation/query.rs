@@ -355,8 +355,8 @@ mod tests {
         };
         let error = validate_fields(&schema(), &model, &numbered(500)).unwrap_err();
         let error = error.to_string();
-        assert!(error.ends_with("; and 495 more unknown fields"), "{error}");
         assert!(error.len() < 1_000, "{error}");
+        insta::assert_snapshot!(error.rsplit("; ").next().unwrap(), @"and 495 more unknown fields");
         let error = validate_fields(&schema(), &model, &numbered(501)).unwrap_err();
         insta::assert_snapshot!(error, @"invalid argument `fields`: give at most 500, not 501; by default the most useful ones are shown");
         assert!(

@@ -359,7 +359,7 @@ mod tests {
         let redis = failure_with_answer(b"-ERR unknown command\r\n");
         let redis = HandshakeFailure::find(&redis, PeerProtocol::Redis).unwrap();
         assert_eq!(redis, HandshakeFailure::NotTls(PeerProtocol::Redis));
-        assert!(redis.remedy().contains("`redis://` instead of `rediss://`"));
+        assert!(redis.remedy().contains("`redis://`"));
     }
 
     #[test]

@@ -495,11 +495,7 @@ async fn elicitation_timeout_cancels_the_elicitation() {
         "{said}"
     );
     assert!(said.contains(&id), "{said}");
-    assert!(
-        tool_text(&said)
-            .starts_with("not done: this change needs the user's approval, and they did not answer within 0 seconds"),
-        "{said}"
-    );
+    insta::assert_snapshot!(tool_text(&said), @"not done: this change needs the user's approval, and they did not answer within 0 seconds. Tell them what you want to do, and call again when they are available");
     assert_eq!(gateway.pending_count(), 0);
 }
 
@@ -544,7 +540,7 @@ async fn pending_elicitations_per_caller_are_limited() {
     let answer = json_of(&answer);
     assert_eq!(answer["result"]["isError"], json!(true));
     let text = answer["result"]["content"][0]["text"].as_str().unwrap();
-    assert!(text.contains("too many open approval requests"), "{text}");
+    insta::assert_snapshot!(text, @"not done: this change needs the user's approval, and they have too many open approval requests. Call again when some are answered");
     let mut other = gateway
         .start_post("/one/mcp", &gateway.bob, &session, &ASK_PERSON_CALL())
         .await;
@@ -560,10 +556,7 @@ async fn shutdown_ends_calls_waiting_for_elicitation() {
     let (mut stream, _) = gateway.start_elicitation().await;
     gateway.shutdown.shut_down();
     let said = read_to_end(&mut stream).await;
-    assert!(
-        tool_text(&said).contains("the gateway is restarting"),
-        "{said}"
-    );
+    insta::assert_snapshot!(tool_text(&said), @"not done: this change needs the user's approval, and the gateway is restarting. Call again in a minute to ask them again");
 }
 
 #[tokio::test]

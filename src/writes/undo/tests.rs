@@ -255,7 +255,7 @@ fn restored_values_are_in_the_form_that_odoo_accepts() {
     unknown can no longer be seen by you
     ");
     let gone_user = target.restored_value(&name("user_id"), &json!([9, "Gone"]));
-    assert!(gone_user.unwrap_err().contains("record 9 of `res.users`"));
+    insta::assert_snapshot!(gone_user.unwrap_err(), @"linked to the record 9 of `res.users`, which does not exist any more or cannot be seen by you");
     assert_eq!(
         target.restored_value(&name("user_id"), &json!(false)),
         Ok(json!(false))

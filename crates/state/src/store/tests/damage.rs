@@ -159,7 +159,6 @@ async fn foreign_file_is_rejected_and_left_unchanged() {
         fs::write(&path, &other).unwrap();
         let error = StateStore::open(settings_for(in_file(&folder, PLENTY))).unwrap_err();
         assert!(matches!(error, StoreOpenError::Damaged(..)), "{error}");
-        assert!(error.to_string().contains("move it away"), "{error}");
         assert_eq!(fs::read_to_string(&path).unwrap(), other);
     }
 }
