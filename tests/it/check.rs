@@ -578,9 +578,10 @@ fn live_errors_of_an_odoo_name_setting_cause_and_remedy() {
         let socket = TcpListener::bind("127.0.0.1:0").unwrap();
         socket.local_addr().unwrap().port()
     };
-    let plain = answering("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
+    let plain =
+        answering("HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
     let moved = answering(
-        "HTTP/1.1 301 Moved Permanently\r\nLocation: https://odoo.example.com/web/version\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 301 Moved Permanently\r\nLocation: https://odoo.example.com/web/version\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
     );
     let other = answering(
         "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 14\r\n\r\n<h1>hello</h1>",
@@ -643,7 +644,8 @@ fn live_errors_of_providers_and_redis_name_setting_cause_and_remedy() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     let (_company, odoo) = start_fake_odoo();
-    let plain = answering("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
+    let plain =
+        answering("HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
     let moved = answering(
         "HTTP/1.1 301 Moved Permanently\r\nLocation: https://id.example.com/\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
     );
