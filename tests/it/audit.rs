@@ -363,7 +363,8 @@ fn second_gateway_cannot_open_the_same_journal() {
     fs::write(folder.join("gatepost.toml"), mine).unwrap();
     let (code, _, err) = run(&folder, &["serve", "--config", "gatepost.toml"]);
     assert_eq!(code, 3, "{err}");
-    insta::assert_snapshot!(err.replace(folder.to_str().unwrap(), "FOLDER"));
+    let error = err.get(err.find("error: ").unwrap()..).unwrap();
+    insta::assert_snapshot!(error.replace(folder.to_str().unwrap(), "FOLDER"));
     // Reading does not affect the running gateway.
     let (code, _, err) = run(&folder, &["check", "--live", "--config", "gatepost.toml"]);
     assert_eq!(code, 0, "{err}");

@@ -83,6 +83,8 @@ fn warnings(text: &str) -> String {
     fs::write(&file, text.replace("ODOO", "http://127.0.0.1:9")).unwrap();
     let checked = gatepost::config::load(&Sources::with_environment(Some(file), [])).unwrap();
     let all = checked.warnings.iter().map(ToString::to_string);
+    // About these two alone.
+    let all = all.filter(|text| text.contains("`changes`") || text.contains("`audit`"));
     let text = all.collect::<Vec<String>>().join("\n");
     text.replace(folder.path().to_str().unwrap(), "FOLDER")
 }
