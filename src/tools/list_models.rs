@@ -56,7 +56,7 @@ impl ReadTool for Arguments {
         }
         Ok(query.map_or_else(
             || "There is no model that you can read; ask the administrator for a role.".to_owned(),
-            |_| format!("None of the {} models that you can read has this in its name or label, or is called so; try another word, or omit the query to list all.", readable.len()),
+            |_| format!("None of the {} models that you can read matches this; try another word, or omit the query to list all.", readable.len()),
         ))
     }
 }

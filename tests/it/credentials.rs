@@ -207,7 +207,7 @@ fn keys_with_different_credentials_act_as_different_odoo_users() {
 
     refused: `res.partner` has no field `credit_limit` that you can see; `describe_model` lists the fields of `res.partner`
 
-    None of the 21 models that you can read has this in its name or label; try another word, or omit the query to list all.
+    None of the 21 models that you can read matches this; try another word, or omit the query to list all.
 
     10 records of `sale.order` match.
     (companies: Example Furniture (Brussels) [1]; archived records: excluded; times: UTC; open one at https://odoo.example.com/odoo/sale.order/<id>)
