@@ -3,9 +3,9 @@
 -- the time by the clock of the store, and the size of all pinned entries.
 --
 -- KEYS: the entry; a hash with the clock and the sizes; a hash with the size of each
--- caller's entries; two sorted sets of entries by expiry: pinned, evictable; a hash with
--- the size of each caller's evictable entries. A caller's own evictable entries are in a
--- sorted set whose name is that of all of them and the caller.
+-- caller's entries; two sorted sets of entries by expiry: pinned, evictable; a sorted set
+-- of callers by the size of their evictable entries. A caller's own evictable entries are
+-- in a sorted set whose name is that of all of them and the caller.
 -- ARGV: the command, the expected value, the new value, its lifetime (ms), whether it is
 -- evictable (1 or 0), and the limit of the store in bytes.
 -- An entry is a 16-byte nonce, by which a repeated claim recognizes itself after its
@@ -38,10 +38,18 @@ end
 local function account(of, caller, cost)
   size[of[2]] = math.max(0, size[of[2]] + cost)
   redis.call('HSET', state, of[2], whole(size[of[2]]))
-  if caller ~= NOBODY then
-    if redis.call('HINCRBY', of[3], caller, whole(cost)) <= 0 then
-      redis.call('HDEL', of[3], caller)
+  if caller == NOBODY then
+    return
+  end
+  if of == classes[2] then
+    local share = (tonumber(redis.call('ZSCORE', of[3], caller)) or 0) + cost
+    if share > 0 then
+      redis.call('ZADD', of[3], whole(share), caller)
+    else
+      redis.call('ZREM', of[3], caller)
     end
+  elseif redis.call('HINCRBY', of[3], caller, whole(cost)) <= 0 then
+    redis.call('HDEL', of[3], caller)
   end
 end
 
@@ -60,14 +68,9 @@ local function forget(of, name)
 end
 
 -- The first evictable entry of the caller who has the most, so that nobody can evict what
--- others have. Entries of earlier versions have no caller in the hash.
+-- others have. Entries of earlier versions have no caller in the set.
 local function first_to_evict()
-  local all, most, caller = redis.call('HGETALL', KEYS[6]), 0, nil
-  for at = 1, #all, 2 do
-    if tonumber(all[at + 1]) > most then
-      most, caller = tonumber(all[at + 1]), all[at]
-    end
-  end
+  local caller = redis.call('ZRANGE', KEYS[6], -1, -1)[1]
   if caller then
     local own = KEYS[5] .. caller
     local first = redis.call('ZRANGE', own, 0, 0)[1]
@@ -76,7 +79,7 @@ local function first_to_evict()
       redis.call('ZREM', own, first)
       return first
     end
-    redis.call('HDEL', KEYS[6], caller)
+    redis.call('ZREM', KEYS[6], caller)
   end
   return redis.call('ZRANGE', KEYS[5], 0, 0)[1]
 end
@@ -85,8 +88,22 @@ local function reply(applied, old)
   return {applied, old, clock, size.pinned}
 end
 
+-- Runs every kind of command once, because Redis does not roll back a script that fails
+-- for want of a right: the middle of a change is too late.
 if command == 'try' then
+  local caller = string.sub(value, 17, 24)
   redis.call('SET', entry, value, 'PX', ttl)
+  redis.call('GET', entry)
+  redis.call('STRLEN', entry)
+  redis.call('GETRANGE', entry, 16, 23)
+  redis.call('ZADD', KEYS[4], 0, entry)
+  redis.call('ZSCORE', KEYS[4], entry)
+  redis.call('ZRANGE', KEYS[6], -1, -1)
+  redis.call('ZRANGEBYSCORE', KEYS[4], '-inf', clock, 'LIMIT', 0, 1)
+  redis.call('ZREM', KEYS[4], entry)
+  redis.call('HINCRBY', shares, caller, 0)
+  redis.call('HGET', shares, caller)
+  redis.call('HDEL', shares, caller)
   redis.call('DEL', entry)
   return reply(0, false)
 end

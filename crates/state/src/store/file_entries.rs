@@ -281,7 +281,11 @@ impl<'t> WriteTables<'t> {
         let Some((end, cost)) = own else {
             return self.delete_first_expiring(true, u64::MAX);
         };
-        self.delete_row(&[&[1], end].concat(), cost)?;
+        let row = [&[1], end].concat();
+        // An earlier version deletes entries but not this row of theirs.
+        self.evictable_of
+            .remove(owned_row(StoreOwner(owner), &row).as_slice())?;
+        self.delete_row(&row, cost)?;
         Ok(true)
     }
 
@@ -320,7 +324,9 @@ impl<'t> WriteTables<'t> {
 
     /// Deletes the entry of a row of [`EXPIRY`].
     fn delete_row(&mut self, row: &[u8], cost: u64) -> Result<(), StoreFileError> {
-        self.expiry.remove(row)?;
+        if self.expiry.remove(row)?.is_none() {
+            return Ok(());
+        }
         if let Some(end) = ExpiryRow::decode(row) {
             self.entries.remove(end.key.as_slice())?;
             let owner = self.forget_owner(&end.key)?;

@@ -1,6 +1,6 @@
 //! The size of a store, its limit, and the share of each caller.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use super::{
     failure::StoreError,
@@ -31,6 +31,8 @@ pub(super) struct Quota {
     by_owner: HashMap<StoreOwner, u64>,
     /// The evictable entries of each caller. Invariant: no zeros.
     evictable_by_owner: HashMap<StoreOwner, u64>,
+    /// The same, by size.
+    owners_by_evictable: BTreeSet<(u64, StoreOwner)>,
 }
 
 impl Quota {
@@ -41,6 +43,7 @@ impl Quota {
             evictable: 0,
             by_owner: HashMap::new(),
             evictable_by_owner: HashMap::new(),
+            owners_by_evictable: BTreeSet::new(),
         }
     }
 
@@ -79,12 +82,8 @@ impl Quota {
 
     /// The caller with the most evictable entries, who loses the first of them when room is
     /// needed: so no caller can evict what others have, as long as it has more itself.
-    ///
-    /// Linear in the number of callers with such entries.
     pub(super) fn owner_to_evict(&self) -> Option<StoreOwner> {
-        let all = self.evictable_by_owner.iter();
-        all.max_by_key(|(owner, size)| (**size, **owner))
-            .map(|(owner, _)| *owner)
+        self.owners_by_evictable.last().map(|(_, owner)| *owner)
     }
 
     /// The size of the entries that stay until they expire.
@@ -107,11 +106,19 @@ impl Quota {
             (&mut self.pinned, &mut self.by_owner)
         };
         *total = change(*total);
-        if let Some(owner) = owner {
-            let share = shares.entry(owner).or_default();
-            *share = change(*share);
-            if *share == 0 {
-                shares.remove(&owner);
+        let Some(owner) = owner else {
+            return;
+        };
+        let share = shares.entry(owner).or_default();
+        let (before, after) = (*share, change(*share));
+        *share = after;
+        if after == 0 {
+            shares.remove(&owner);
+        }
+        if evictable {
+            self.owners_by_evictable.remove(&(before, owner));
+            if after > 0 {
+                self.owners_by_evictable.insert((after, owner));
             }
         }
     }

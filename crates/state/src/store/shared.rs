@@ -41,7 +41,7 @@ const STATE_KEYS: [&str; 5] = [
     "changes:shares",
     "changes:pinned",
     "changes:evictable",
-    "changes:evictable_shares",
+    "changes:evictable_sizes",
 ];
 
 /// A store in Redis.
@@ -62,7 +62,8 @@ impl RedisStore {
             used_for: "changes",
             script: script.clone(),
             keys: command_keys(probe_key(), ""),
-            arguments: ["try", "", "probe", "1000", "0", "0"]
+            // The value is a nonce and a caller.
+            arguments: ["try", "", "the-gateway-probes-this!", "1000", "0", "0"]
                 .map(|argument| argument.as_bytes().to_vec())
                 .into(),
             is_valid_reply: |value| parse_reply(value.clone()).is_some(),

@@ -248,55 +248,78 @@ async fn hanging_redis_times_out_after_two_seconds() {
     assert_eq!(result.unwrap(), None);
 }
 
-#[tokio::test]
-async fn redis_user_without_del_permission_is_rejected() {
-    let server = RedisServer::start();
-    let rights = "on >hunter2 ~test:* +evalsha +script|load +time +get +set +strlen +getrange +hmget \
-                  +hget +hset +hincrby +hdel +zadd +zrem +zscore +zrange +zrangebyscore";
-    server.say(&format!("ACL SETUSER weak {rights}"));
-    server.say(&format!("ACL SETUSER enough {rights} +del"));
-    let of = |user: &str| {
-        let url = server
-            .url()
-            .replace("redis://", &format!("redis://{user}@"));
-        let StoreLocation::Redis {
-            mut settings,
-            max_bytes,
-        } = in_redis(&url)
-        else {
-            panic!("{url}");
-        };
-        settings.password = Some(RedisPassword::new("hunter2"));
-        StoreLocation::Redis {
-            settings,
-            max_bytes,
-        }
+/// The rights that `docs/configuration.md` names.
+const RIGHTS: &str = "+evalsha +script|load +time +get +set +del +strlen +getrange +hmget +hget \
+                      +hset +hincrby +hdel +zadd +zrem +zscore +zrange +zrangebyscore";
+
+/// The store as a Redis user of this name, which is created with these rights.
+fn as_user(server: &RedisServer, user: &str, rights: &str, max_bytes: u64) -> StoreLocation {
+    server.say(&format!("ACL SETUSER {user} on >hunter2 ~test:* {rights}"));
+    let url = server
+        .url()
+        .replace("redis://", &format!("redis://{user}@"));
+    let StoreLocation::Redis { mut settings, .. } = in_redis(&url) else {
+        panic!("{url}");
     };
+    settings.password = Some(RedisPassword::new("hunter2"));
+    StoreLocation::Redis {
+        settings,
+        max_bytes,
+    }
+}
+
+#[tokio::test]
+async fn documented_rights_are_enough_also_when_the_store_is_full() {
+    let server = RedisServer::start();
+    let location = || as_user(&server, "enough", RIGHTS, 20_000);
     assert_eq!(
-        StateStore::check_location(of("enough")).await.unwrap(),
+        StateStore::check_location(location()).await.unwrap(),
         StoreHealth::Usable
     );
-    let store = open(of("enough"));
+    let store = open(location());
     let key = idempotency_key("x").owned_by(&["ada"]);
-    let undo = StoreKey::undo(&["x"]);
-    store.put(&undo, text("1"), HOUR).await.unwrap();
+    let undo = |name: String, caller| StoreKey::undo(&[&name]).owned_by(&[caller]);
     for _ in 0..2 {
         let ttl = Duration::from_millis(1);
         store.put(&key, text("1"), ttl).await.unwrap();
         while store.get(&key).await.unwrap().is_some() {}
     }
-    let result = store.get_and_delete(&undo).await;
-    assert_eq!(result.unwrap(), Some(text("1")));
-    let weak = StateStore::check_location(of("weak")).await;
-    assert!(
-        matches!(
-            weak,
-            Err(StoreUnhealthy::RedisUnavailable(RedisUnavailable::Refused(
-                _
-            )))
-        ),
-        "{weak:?}"
-    );
+    let claimed = store.put_if_absent(&key, text("begun"), HOUR).await;
+    assert_eq!(claimed.unwrap(), None);
+    let few = undo("bob".to_owned(), "bob");
+    store.put(&few, text("1"), HOUR).await.unwrap();
+    // Evicts what this caller has; then what is in flight ends.
+    for number in 0..50 {
+        let key = undo(number.to_string(), "eve");
+        store.put(&key, text(&"x".repeat(500)), HOUR).await.unwrap();
+    }
+    let ended = store.compare_and_swap(&key, b"begun", text("done"), HOUR);
+    assert!(ended.await.unwrap());
+    assert_eq!(store.get(&key).await.unwrap(), Some(text("done")));
+    let first = undo("0".to_owned(), "eve");
+    assert_eq!(store.get(&first).await.unwrap(), None);
+    let kept = store.get_and_delete(&few).await;
+    assert_eq!(kept.unwrap(), Some(text("1")));
+}
+
+#[tokio::test]
+async fn redis_user_who_lacks_any_of_the_rights_is_found_by_the_check() {
+    let server = RedisServer::start();
+    for (number, right) in RIGHTS.split_whitespace().enumerate() {
+        let others = RIGHTS.split_whitespace().filter(|other| *other != right);
+        let rights = others.collect::<Vec<_>>().join(" ");
+        let weak = as_user(&server, &format!("weak{number}"), &rights, 1 << 20);
+        let weak = StateStore::check_location(weak).await;
+        assert!(
+            matches!(
+                weak,
+                Err(StoreUnhealthy::RedisUnavailable(RedisUnavailable::Refused(
+                    _
+                )))
+            ),
+            "{right}: {weak:?}"
+        );
+    }
 }
 
 /// A Redis whose clock a test sets.
