@@ -3,8 +3,8 @@
 use serde_json::{Map, Value};
 
 use super::{
-    Context, Domain, FieldName, Load, MethodName, ModelName, Operation, Order, RecordId, Request,
-    Search,
+    Aggregation, Context, Domain, FieldName, Load, MethodName, ModelName, Operation, Order,
+    RecordId, Request, Search,
 };
 
 /// One call of a method of an Odoo model, independent of the protocol.
@@ -57,6 +57,12 @@ impl Call {
             limit: limit.max(1),
         };
         Self::reading(model, Request::Search(search))
+    }
+
+    /// `formatted_read_group`: groups of the records that match, with what is computed
+    /// of each.
+    pub fn aggregate(model: ModelName, aggregation: Aggregation) -> Self {
+        Self::reading(model, Request::Aggregate(aggregation))
     }
 
     /// `search_count`: how many records match.

@@ -2,11 +2,13 @@
 
 use serde_json::{Map, Value};
 
-use super::{Domain, FieldName, Load, MethodName, Order, RecordId, Schema};
+use super::{Aggregation, Domain, FieldName, Load, MethodName, Order, RecordId, Schema};
 
 /// The method and the arguments of a call, as types.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Request {
+    /// Groups the records that match, and computes of each group.
+    Aggregate(Aggregation),
     /// Counts the records that match.
     Count(Domain),
     /// Creates a record for each of these values.
@@ -81,6 +83,7 @@ pub struct Search {
 impl Request {
     pub(super) fn method(&self) -> MethodName {
         MethodName::known(match self {
+            Self::Aggregate(_) => "formatted_read_group",
             Self::Count(_) => "search_count",
             Self::Create(_) => "create",
             Self::Defaults(_) => "default_get",
@@ -105,7 +108,8 @@ impl Request {
             | Self::Read { ids, .. }
             | Self::Run { ids, .. }
             | Self::Write { ids, .. } => ids,
-            Self::Count(_)
+            Self::Aggregate(_)
+            | Self::Count(_)
             | Self::Create(_)
             | Self::Defaults(_)
             | Self::Documentation
@@ -121,6 +125,7 @@ impl Request {
     /// The most rows that a response may have; `None` if the request sets no limit.
     pub fn max_rows(&self) -> Option<usize> {
         match self {
+            Self::Aggregate(aggregation) => usize::try_from(aggregation.limit).ok(),
             Self::NameSearch { limit, .. } => usize::try_from(*limit).ok(),
             Self::Read { ids, .. } => Some(ids.len()),
             Self::Search(search) => usize::try_from(search.limit).ok(),
@@ -153,6 +158,7 @@ impl Request {
             named.insert(name.to_owned(), value);
         };
         match self {
+            Self::Aggregate(aggregation) => return aggregation.arguments(),
             Self::Count(domain) => set("domain", domain.to_json()),
             Self::Create(values) => {
                 let values = values.iter().cloned().map(Value::Object).collect();

@@ -47,6 +47,16 @@ gatepost_base::words! {
             /// The field.
             field: FieldName,
         } = "field",
+        /// The groups would show records or values that a read of the field does not.
+        #[error(
+            "`{model}` cannot be grouped by `{path}` here, because the groups would show more than you may read; group by another field, or read the records with search_records"
+        )]
+        Grouping {
+            /// The model.
+            model: ModelName,
+            /// The field, or the path to it.
+            path: FieldPath,
+        } = "grouping",
         /// Only a part of the records or fields is visible, and a search of the
         /// hierarchy would reveal the rest.
         #[error(
@@ -249,6 +259,7 @@ impl Forbidden {
             | Self::Commands { model, .. }
             | Self::ExternalIds(model)
             | Self::Field { model, .. }
+            | Self::Grouping { model, .. }
             | Self::Hierarchy(model)
             | Self::Linking { model, .. }
             | Self::LinkingByName { model, .. }
@@ -290,9 +301,11 @@ impl Forbidden {
             | Self::OutsideAfterWrite { operation, .. }
             | Self::Records { operation, .. }
             | Self::Undecidable { operation, .. } => Some(*operation),
-            Self::Hierarchy(_) | Self::Path { .. } | Self::Sorting { .. } | Self::NameSearch(_) => {
-                Some(Operation::Read)
-            }
+            Self::Grouping { .. }
+            | Self::Hierarchy(_)
+            | Self::NameSearch(_)
+            | Self::Path { .. }
+            | Self::Sorting { .. } => Some(Operation::Read),
             Self::Arguments { .. } | Self::Method { .. } => Some(Operation::Call),
             Self::ExternalIds(_)
             | Self::Linking { .. }
@@ -336,12 +349,11 @@ fn method_suggestion(method: &MethodName, near: Option<&MethodName>) -> String {
 /// what an operation does.
 fn operation_instead(method: &MethodName, operation: Operation) -> &'static str {
     match operation {
-        // `read_group` is gone since Odoo 19.1; `formatted_read_group` follows it.
         Operation::Read if method.as_str().contains("read_group") => {
-            "neither `read_group` nor its successor `formatted_read_group` can be called here, because they would read past the rules of your role. Count each group with count_records, or read the records with search_records"
+            "use aggregate_records instead, which groups and sums within the rules of your role"
         }
         Operation::Read => {
-            "use one of the tools that read instead: search_records, read_records, count_records, find_by_name"
+            "use one of the tools that read instead: search_records, read_records, count_records, aggregate_records, find_by_name"
         }
         Operation::Create => "use the tool create_records instead, if you have it",
         Operation::Write => "use the tool update_records instead, if you have it",

@@ -314,7 +314,8 @@ impl Policy {
             | Forbidden::OutsideAfterWrite { .. }
             | Forbidden::Records { .. }
             | Forbidden::Undecidable { .. } => false,
-            Forbidden::Hierarchy(model)
+            Forbidden::Grouping { model, path: _ }
+            | Forbidden::Hierarchy(model)
             | Forbidden::Path { model, path: _ }
             | Forbidden::Sorting { model, field: _ }
             | Forbidden::NameSearch(model) => rules.is_unrestricted(model),

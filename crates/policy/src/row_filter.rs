@@ -192,7 +192,7 @@ impl EffectiveRules<'_> {
     }
 
     /// The records from which the path can be followed to its end.
-    fn row_filter_of_path(
+    pub(super) fn row_filter_of_path(
         &self,
         model: &ModelName,
         operation: Operation,

@@ -85,7 +85,8 @@ impl WriteAuthorizer<'_> {
             Request::Write { ids, values } => {
                 self.authorize_values(PostImage::of(model, ids, values), 0)
             }
-            Request::Count(_)
+            Request::Aggregate(_)
+            | Request::Count(_)
             | Request::Defaults(_)
             | Request::Documentation
             | Request::Fields

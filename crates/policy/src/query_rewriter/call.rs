@@ -17,6 +17,9 @@ impl QueryRewriter<'_> {
         self.rules.allow(&model, operation)?;
         let mut queried = QueriedFields::new();
         let request = match call.request().clone() {
+            Request::Aggregate(aggregation) => {
+                Request::Aggregate(self.rewrite_aggregation(&model, operation, aggregation)?)
+            }
             Request::Count(domain) => {
                 let domain = self.rewrite_domain(&model, domain, &mut queried)?;
                 Request::Count(domain.and(self.row_filter_of_query(&model, operation, &queried)?))

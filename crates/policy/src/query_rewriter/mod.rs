@@ -3,6 +3,7 @@
 //! One walk makes both the decision and the call that is sent, so they cannot
 //! differ: what the walk does not visit is not sent.
 
+mod aggregation;
 mod call;
 mod domain;
 mod order;

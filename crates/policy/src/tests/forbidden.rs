@@ -29,6 +29,10 @@ fn one_of_each() -> Vec<Forbidden> {
             model: model(),
             field: field(),
         },
+        Forbidden::Grouping {
+            model: model(),
+            path: path(),
+        },
         Forbidden::Hierarchy(model()),
         Forbidden::Instance(gatepost_base::InstanceName::try_from("production").unwrap()),
         Forbidden::Linking {

@@ -16,8 +16,8 @@ use super::{
 };
 use gatepost_base::RoleName;
 use gatepost_odoo::{
-    Call, Condition, Domain, FieldName, ModelName, Operand, Operation, Operator, Order, Request,
-    Schema, Term,
+    Aggregate, Aggregation, Call, Condition, Domain, FieldName, FieldPath, GroupKey, GroupOrder,
+    Grouping, Measure, ModelName, Operand, Operation, Operator, Order, Request, Schema, Term,
 };
 
 /// One record: its fields by name.
@@ -130,6 +130,81 @@ fn holds(world: &Dataset, record: &Record, condition: &Condition) -> bool {
     }
 }
 
+/// The value at the end of a path.
+fn path_value(world: &Dataset, record: &Record, path: &FieldPath) -> Value {
+    match path.split_first() {
+        (first, None) => value(world, record, first),
+        (_, Some(rest)) => {
+            partner(world, record).map_or(json!(false), |one| path_value(world, one, &rest))
+        }
+    }
+}
+
+/// Odoo's groups: the values of the groupings and the measures, in the requested
+/// order. A relation sorts by all fields of the linked record.
+fn groups(world: &Dataset, rows: &[&Record], aggregation: &Aggregation) -> Vec<Vec<Value>> {
+    let mut groups: BTreeMap<String, (Vec<Value>, Vec<&Record>)> = BTreeMap::new();
+    for record in rows {
+        let values = aggregation.groupings.iter();
+        let values: Vec<Value> = values
+            .map(|one| path_value(world, record, &one.path))
+            .collect();
+        let group = groups.entry(format!("{values:?}"));
+        group.or_insert_with(|| (values, Vec::new())).1.push(record);
+    }
+    let measured = |measure: &Measure, rows: &[&Record]| -> Value {
+        let values = |field: &FieldName| -> Vec<String> {
+            let values = rows.iter().map(|one| value(world, one, field.as_str()));
+            values.map(|value| value.to_string()).collect()
+        };
+        match measure {
+            Measure::Count => json!(rows.len()),
+            Measure::Of(field, Aggregate::Max) => json!(values(field).iter().max()),
+            Measure::Of(field, _) => {
+                let numbers = values(field);
+                json!(
+                    numbers
+                        .iter()
+                        .filter_map(|one| one.parse::<i64>().ok())
+                        .sum::<i64>()
+                )
+            }
+        }
+    };
+    let key = |values: &[Value], rows: &[&Record], order: &GroupOrder| match &order.key {
+        GroupKey::Measure(measure) => measured(measure, rows).to_string(),
+        GroupKey::LinkedId(field) => {
+            let at = aggregation.groupings.iter();
+            let at = at.clone().position(|one| *one == Grouping::by(field));
+            values[at.unwrap()].to_string()
+        }
+        GroupKey::Grouping(grouping) => {
+            let at = aggregation.groupings.iter();
+            let own = &values[at.clone().position(|one| one == grouping).unwrap()];
+            let mut linked = world[PARTNER].iter().filter(|one| one["id"] == *own);
+            match linked
+                .next()
+                .filter(|_| grouping.path.as_str() == "partner_id")
+            {
+                Some(linked) => format!("{linked:?}"),
+                None => own.to_string(),
+            }
+        }
+    };
+    let mut groups: Vec<(Vec<Value>, Vec<&Record>)> = groups.into_values().collect();
+    groups.sort_by_key(|(values, rows)| {
+        let keys = aggregation.order.iter();
+        keys.map(|order| key(values, rows, order))
+            .collect::<Vec<_>>()
+    });
+    let row = |(mut values, rows): (Vec<Value>, Vec<&Record>)| {
+        let measures = aggregation.measures.iter();
+        values.extend(measures.map(|measure| measured(measure, &rows)));
+        values
+    };
+    groups.into_iter().map(row).collect()
+}
+
 /// Odoo's response: rows with the requested fields, in the requested order, or
 /// sorted by all fields if no order is requested.
 fn answer(world: &Dataset, call: &Call) -> Vec<Vec<Value>> {
@@ -141,6 +216,7 @@ fn answer(world: &Dataset, call: &Call) -> Vec<Vec<Value>> {
             .collect()
     };
     match call.request() {
+        Request::Aggregate(aggregation) => groups(world, &found(&aggregation.domain), aggregation),
         Request::Count(domain) => vec![vec![json!(found(domain).len())]],
         Request::Search(search) => {
             let mut rows = found(&search.domain);
@@ -369,8 +445,16 @@ fn some_call() -> impl Strategy<Value = Call> {
             vec!["", "", "salary", "name, id"]
         };
         let orders = prop::sample::select(orders);
-        (some_domain(model), fields, orders, 0..5_u8, 0..3_i32).prop_map(
-            move |(domain, fields, order, kind, text)| {
+        let aggregation = some_aggregation(model);
+        (
+            some_domain(model),
+            fields,
+            orders,
+            0..8_u8,
+            0..3_i32,
+            aggregation,
+        )
+            .prop_map(move |(domain, fields, order, kind, text, aggregation)| {
                 let name = ModelName::try_from(model).unwrap();
                 let domain = Domain::parse(&Value::Array(domain)).unwrap();
                 let fields: Vec<FieldName> = fields
@@ -380,13 +464,73 @@ fn some_call() -> impl Strategy<Value = Call> {
                 match kind {
                     0 => Call::search_count(name, &domain),
                     1 => Call::name_search(name, &text.to_string(), &domain, 9),
+                    2..=4 => Call::aggregate(
+                        name,
+                        Aggregation {
+                            domain,
+                            ..aggregation
+                        },
+                    ),
                     _ => {
                         let order = Order::parse(order).unwrap();
                         Call::search_read(name, &domain, &fields, &order, 0, 9)
                     }
                 }
-            },
+            })
+    })
+}
+
+fn some_aggregation(model: &'static str) -> impl Strategy<Value = Aggregation> {
+    let (paths, fields) = if model == ORDER {
+        (
+            vec![
+                "amount",
+                "state",
+                "partner_id",
+                "partner_salary",
+                "partner_id.email",
+                "partner_id.salary",
+            ],
+            vec!["amount", "partner_salary"],
         )
+    } else {
+        (vec!["name", "email", "salary"], vec!["salary"])
+    };
+    let groupings = prop::sample::subsequence(paths, 0..3);
+    let functions = prop::sample::select(vec![Aggregate::Max, Aggregate::Sum]);
+    let measures = prop::collection::vec((prop::sample::select(fields), functions), 0..3);
+    let order = prop::option::of((prop::bool::ANY, 0..3_usize));
+    (groupings, measures, order).prop_map(|(groupings, measures, order)| {
+        let groupings: Vec<Grouping> = groupings
+            .into_iter()
+            .map(|path| Grouping::parse(path).unwrap())
+            .collect();
+        let mut measures: Vec<Measure> = measures
+            .into_iter()
+            .map(|(field, function)| Measure::Of(FieldName::known(field), function))
+            .collect();
+        measures.push(Measure::Count);
+        let key = order.and_then(|(by_grouping, at)| {
+            let grouping = groupings.get(at).cloned().map(GroupKey::Grouping);
+            let measure = measures.get(at).cloned().map(GroupKey::Measure);
+            if by_grouping { grouping } else { measure }
+        });
+        let order = key.map(|key| GroupOrder {
+            key,
+            descending: false,
+        });
+        Aggregation {
+            domain: Domain::default(),
+            order: order
+                .filter(|_| !groupings.is_empty())
+                .into_iter()
+                .collect(),
+            groupings,
+            measures,
+            having: Vec::new(),
+            offset: 0,
+            limit: 9,
+        }
     })
 }
 
@@ -413,6 +557,21 @@ proptest! {
                 for field in search.fields.iter().chain(search.order.fields()) {
                     let seen = visible(&rules, &world, model, record, field.as_str());
                     prop_assert!(seen, "{field} of {record:?} in {:?}", search.domain.to_json());
+                }
+            }
+        }
+        if let Request::Aggregate(aggregation) = call.request() {
+            let model = call.model().as_str();
+            for record in world[model].iter().filter(|one| matches(&world, one, &aggregation.domain)) {
+                let paths = aggregation.groupings.iter().map(|one| one.path.clone());
+                let fields = aggregation.used_measures().filter_map(Measure::field);
+                for path in paths.chain(fields.map(FieldPath::from)) {
+                    let (first, rest) = path.split_first();
+                    let behind = rest.zip(partner(&world, record)).is_none_or(|(rest, one)| {
+                        visible(&rules, &world, PARTNER, one, rest.as_str())
+                    });
+                    let seen = visible(&rules, &world, model, record, first) && behind;
+                    prop_assert!(seen, "{path} of {record:?} in {:?}", aggregation.domain.to_json());
                 }
             }
         }

@@ -7,7 +7,8 @@ use super::{
     instance, pattern, policy, rule,
 };
 use gatepost_odoo::{
-    Call, Domain, FieldName, MethodName, ModelName, Operation, Order, RecordId, Schema,
+    Aggregate, Aggregation, Call, Domain, FieldName, FieldPath, GroupKey, GroupOrder, Grouping,
+    Measure, MethodName, ModelName, Operation, Order, RecordId, Schema,
 };
 
 /// Contacts, their orders, and users, which inherit from contacts.
@@ -23,6 +24,7 @@ pub(super) fn schemas() -> PolicyFacts {
                 "parent_id": {"type": "many2one", "relation": "res.partner"},
                 "user_id": {"type": "many2one", "relation": "res.users"},
                 "order_ids": {"type": "one2many", "relation": "sale.order"},
+                "category_id": {"type": "many2many", "relation": "res.partner.category"},
                 "access_token": {"type": "char"}, "lead_properties": {"type": "properties"},
                 "company_id": {"type": "integer"}, "kind": {"type": "integer"}, "vip": {"type": "boolean"},
             }),
@@ -35,6 +37,13 @@ pub(super) fn schemas() -> PolicyFacts {
                 "partner_id": {"type": "many2one", "relation": "res.partner"},
                 "partner_email": {"type": "char", "related": "partner_id.email"},
                 "boss_salary": {"type": "monetary", "related": "partner_id.parent_id.salary"},
+            }),
+        ),
+        (
+            "res.partner.category",
+            json!({
+                "id": {"type": "integer"}, "display_name": {"type": "char"},
+                "name": {"type": "char"}, "color": {"type": "integer"},
             }),
         ),
         (
@@ -673,4 +682,185 @@ fn rule_filtering_on_missing_field_does_not_narrow_other_rules() {
     // A deny rule whose domain cannot be evaluated denies all records.
     let denied = vec![here(), denying(elsewhere())];
     assert!(permitted_count_domain(denied, "res.partner", &json!([])).is_err());
+}
+
+/// The aggregation that groups by these and computes these, in an order.
+fn aggregation(
+    groupings: &[&str],
+    measures: &[(&str, Aggregate)],
+    order: &[GroupKey],
+) -> Aggregation {
+    let measures = measures.iter();
+    Aggregation {
+        domain: Domain::default(),
+        groupings: groupings
+            .iter()
+            .map(|text| Grouping::parse(text).unwrap())
+            .collect(),
+        measures: measures
+            .map(|(field, function)| Measure::Of(FieldName::try_from(*field).unwrap(), *function))
+            .collect(),
+        having: Vec::new(),
+        order: order
+            .iter()
+            .map(|key| GroupOrder {
+                key: key.clone(),
+                descending: false,
+            })
+            .collect(),
+        offset: 0,
+        limit: 9,
+    }
+}
+
+fn permitted_aggregation(
+    rules: Vec<Rule>,
+    model: &str,
+    aggregation: Aggregation,
+) -> Result<Value, Forbidden> {
+    let permitted = permit_read(rules, Call::aggregate(name(model), aggregation))?;
+    Ok(Value::Object(permitted.get().arguments()))
+}
+
+fn by_grouping(text: &str) -> GroupKey {
+    GroupKey::Grouping(Grouping::parse(text).unwrap())
+}
+
+#[test]
+fn hidden_field_is_neither_grouped_nor_measured_nor_sorted_by() {
+    let hiding = || vec![hiding("*", &["salary"])];
+    let salary = FieldName::known("salary");
+    let of_salary = Measure::Of(salary.clone(), Aggregate::Max);
+    let hidden = || Forbidden::Field {
+        model: name("res.partner"),
+        field: salary.clone(),
+    };
+    for grouped in [
+        aggregation(&["salary"], &[], &[]),
+        aggregation(&["kind"], &[("salary", Aggregate::Sum)], &[]),
+        aggregation(&["kind"], &[], &[GroupKey::Measure(of_salary)]),
+    ] {
+        let refused = permitted_aggregation(hiding(), "res.partner", grouped);
+        assert_eq!(refused.unwrap_err(), hidden());
+    }
+    for path in [
+        "partner_id.salary",
+        "boss_salary",
+        "partner_id.parent_id.salary",
+    ] {
+        let grouped = aggregation(&[path], &[], &[]);
+        let refused = permitted_aggregation(hiding(), "sale.order", grouped);
+        assert!(
+            matches!(refused, Err(Forbidden::Field { .. })),
+            "{path}: {refused:?}"
+        );
+    }
+    let related = aggregation(&[], &[("boss_salary", Aggregate::Avg)], &[]);
+    let refused = permitted_aggregation(hiding(), "sale.order", related);
+    assert!(
+        matches!(refused, Err(Forbidden::Field { .. })),
+        "{refused:?}"
+    );
+    let secret = aggregation(&["access_token"], &[], &[]);
+    let refused = permitted_aggregation(vec![reads("*")], "res.partner", secret);
+    assert!(
+        matches!(refused, Err(Forbidden::Field { .. })),
+        "{refused:?}"
+    );
+}
+
+#[test]
+fn groups_contain_only_records_that_show_every_field_used() {
+    let rules = || {
+        vec![
+            showing("res.partner", &["kind", "name"]),
+            only(
+                showing("res.partner", &["salary"]),
+                &json!([["company_id", "=", 1]]),
+            ),
+            only(reads("sale.order"), &json!([["name", "=", "S1"]])),
+        ]
+    };
+    let sum = aggregation(&["kind"], &[("salary", Aggregate::Sum)], &[]);
+    let sent = permitted_aggregation(rules(), "res.partner", sum).unwrap();
+    assert_eq!(sent["domain"], json!([["company_id", "=", 1]]));
+    let count = aggregation(&["kind"], &[("name", Aggregate::Count)], &[]);
+    let sent = permitted_aggregation(rules(), "res.partner", count).unwrap();
+    assert_eq!(sent["domain"], json!([]));
+    // Orders whose customer hides the salary are in no group.
+    let path = aggregation(&["partner_id.salary"], &[], &[]);
+    let sent = permitted_aggregation(rules(), "sale.order", path).unwrap();
+    assert_eq!(
+        sent["domain"],
+        json!([
+            "&",
+            ["name", "=", "S1"],
+            "|",
+            ["partner_id", "=", false],
+            ["partner_id", "any", [["company_id", "=", 1]]]
+        ])
+    );
+}
+
+#[test]
+fn groups_that_show_more_than_a_read_are_refused() {
+    let refused = |rules: Vec<Rule>, model: &str, path: &'static str| {
+        let refused = permitted_aggregation(rules, model, aggregation(&[path], &[], &[]));
+        let expected = Forbidden::Grouping {
+            model: name(model),
+            path: FieldPath::known(path),
+        };
+        assert_eq!(refused.unwrap_err(), expected, "{path}");
+    };
+    let all = || vec![reads("*")];
+    // Odoo returns the name of the record.
+    refused(all(), "sale.order", "id");
+    refused(all(), "sale.order", "partner_id.id");
+    refused(all(), "res.partner", "order_ids");
+    refused(all(), "res.partner", "lead_properties");
+    refused(all(), "res.partner", "order_ids.name");
+    // A read shows the ids of tags, a group their names.
+    let tagged = || aggregation(&["category_id"], &[], &[]);
+    assert!(permitted_aggregation(all(), "res.partner", tagged()).is_ok());
+    let some = json!([["color", "=", 1]]);
+    let some_tags = vec![
+        reads("res.partner"),
+        only(reads("res.partner.category"), &some),
+    ];
+    refused(some_tags, "res.partner", "category_id");
+    let no_tags = permitted_aggregation(vec![reads("res.partner")], "res.partner", tagged());
+    assert!(
+        matches!(no_tags, Err(Forbidden::Operation { .. })),
+        "{no_tags:?}"
+    );
+}
+
+#[test]
+fn groups_are_sorted_by_linked_records_only_if_all_of_them_are_visible() {
+    let order = |keys: &[GroupKey]| aggregation(&["partner_id"], &[], keys);
+    let by_link = [by_grouping("partner_id")];
+    let sent = permitted_aggregation(vec![reads("*")], "sale.order", order(&by_link)).unwrap();
+    assert_eq!(sent["order"], "partner_id");
+    let hiding = || vec![hiding("res.partner", &["salary"]), reads("sale.order")];
+    let refused = permitted_aggregation(hiding(), "sale.order", order(&by_link));
+    assert!(
+        matches!(refused, Err(Forbidden::Sorting { .. })),
+        "{refused:?}"
+    );
+    // Without an order, Odoo would sort by the linked records too.
+    let sent = permitted_aggregation(hiding(), "sale.order", order(&[])).unwrap();
+    assert_eq!(sent["order"], "partner_id:min");
+    let by_id = [GroupKey::LinkedId(FieldName::known("partner_id"))];
+    let sent = permitted_aggregation(hiding(), "sale.order", order(&by_id)).unwrap();
+    assert_eq!(sent["order"], "partner_id:min");
+    for key in [
+        by_grouping("amount"),
+        GroupKey::LinkedId(FieldName::known("boss_salary")),
+    ] {
+        let refused = permitted_aggregation(vec![reads("*")], "sale.order", order(&[key]));
+        assert!(
+            matches!(refused, Err(Forbidden::Grouping { .. })),
+            "{refused:?}"
+        );
+    }
 }
