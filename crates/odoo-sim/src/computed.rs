@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::{
     database::Database,
+    defaults,
     table::{link, number, text},
 };
 
@@ -19,6 +20,9 @@ pub(super) fn round_to_cents(amount: f64) -> f64 {
 /// Recomputes what depends on the changed fields of a record.
 pub(super) fn recompute(database: &mut Database, model: &str, id: u32, changed: &[&str]) {
     let has = |fields: &[&str]| changed.iter().any(|name| fields.contains(name));
+    if model == "crm.lead" && has(&["company_id"]) {
+        recompute_lead_currency(database, id);
+    }
     match model {
         "crm.lead" if has(&["stage_id", "active", "probability"]) => {
             recompute_lead(database, id, changed);
@@ -65,6 +69,15 @@ pub(super) fn recompute(database: &mut Database, model: &str, id: u32, changed: 
         }
         _ => {}
     }
+}
+
+/// Recomputes the currency of a lead, which is that of its company.
+pub(super) fn recompute_lead_currency(database: &mut Database, id: u32) {
+    let company = database
+        .row("crm.lead", id)
+        .and_then(|lead| link(lead, "company_id"));
+    let currency = defaults::currency(database, company.or(Some(1)));
+    database.set("crm.lead", id, "company_currency", currency);
 }
 
 /// Recomputes the amounts of an order and the values that its lines copy from it.

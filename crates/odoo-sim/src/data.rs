@@ -42,6 +42,10 @@ pub(super) fn sample_database(today: Date) -> Database {
     for id in 1..=orders {
         computed::recompute_order(&mut database, id);
     }
+    let leads = database.table("crm.lead").map_or(0, |table| table.last_id);
+    for id in 1..=leads {
+        computed::recompute_lead_currency(&mut database, id);
+    }
     database.last_order_number = orders;
     database
 }

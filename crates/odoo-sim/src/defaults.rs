@@ -98,6 +98,13 @@ pub(super) fn fill_computed(
             let company = session.default_company();
             set(row, "currency_id", currency(database, Some(company)));
         }
+        "crm.lead" => {
+            let company = link(row, "company_id").unwrap_or_else(|| session.default_company());
+            row.insert(
+                "company_currency".to_owned(),
+                currency(database, Some(company)),
+            );
+        }
         "sale.order" => {
             let customer = link(row, "partner_id").and_then(|id| database.row("res.partner", id));
             let seller = customer.and_then(|customer| link(customer, "user_id"));
@@ -119,7 +126,8 @@ pub(super) fn fill_computed(
     }
 }
 
-fn currency(database: &Database, company: Option<u32>) -> Value {
+/// The currency of a company.
+pub(super) fn currency(database: &Database, company: Option<u32>) -> Value {
     company
         .and_then(|id| database.row("res.company", id))
         .and_then(|company| link(company, "currency_id"))

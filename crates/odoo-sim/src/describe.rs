@@ -57,7 +57,13 @@ pub(super) fn describe(table: &Table, name: &str, field: &Field) -> Map<String, 
         set("related", path.into());
     }
     if field.kind == "monetary" {
-        set("currency_field", "currency_id".into());
+        let of_company = table.fields.contains_key("company_currency");
+        let currency = if of_company {
+            "company_currency"
+        } else {
+            "currency_id"
+        };
+        set("currency_field", currency.into());
     }
     described
 }

@@ -27,6 +27,7 @@ mod error;
 mod fake_odoo;
 mod fault_injection;
 mod followers;
+mod grouping;
 mod html;
 mod invocation;
 mod load;

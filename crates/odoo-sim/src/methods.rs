@@ -75,6 +75,7 @@ fn body(name: &str) -> Option<MethodBody> {
         "create" => Write(|t, call| t.call_create(call)),
         "default_get" => Read(|call| Ok(call.default_get())),
         "fields_get" => Read(|call| Ok(call.fields_get())),
+        "formatted_read_group" => Read(|call| call.formatted_read_group()),
         "get_available_models" => Read(|call| Ok(call.available_models())),
         "get_portal_url" => Read(actions::portal_url),
         "load" => Write(load::load),

@@ -74,8 +74,8 @@ impl<'a> Invocation<'a> {
             .collect()
     }
 
-    /// The matching records in order; with `paged`, only those of the requested page.
-    fn search(&self, paged: bool) -> Result<Vec<&'a Row>, FakeOdooError> {
+    /// The matching records, by id.
+    pub(super) fn matching_rows(&self) -> Result<Vec<&'a Row>, FakeOdooError> {
         self.session.user.check_read_access(self.table)?;
         let empty = Vec::new();
         let domain = match self.arguments.get("domain") {
@@ -105,6 +105,12 @@ impl<'a> Invocation<'a> {
                 found.push(row);
             }
         }
+        Ok(found)
+    }
+
+    /// The matching records in order; with `paged`, only those of the requested page.
+    fn search(&self, paged: bool) -> Result<Vec<&'a Row>, FakeOdooError> {
+        let mut found = self.matching_rows()?;
         let order = self.text("order").unwrap_or(self.table.order);
         for key in order.split(',').rev() {
             let mut words = key.split_whitespace();

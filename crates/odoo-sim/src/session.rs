@@ -13,6 +13,10 @@ pub(super) struct Session {
     pub(super) companies: Vec<u32>,
     /// Whether searches find archived records.
     pub(super) include_archived: bool,
+    /// The time zone that dates are grouped in.
+    pub(super) time_zone: TimeZone,
+    /// Whether weeks begin on Monday: the language decides.
+    pub(super) week_starts_on_monday: bool,
     /// The defaults in the context: `default_name` as `name`.
     pub(super) context_defaults: Row,
     pub(super) now: Timestamp,
@@ -51,6 +55,10 @@ impl Session {
                 "Invalid language code: {lang}"
             )));
         }
+        let lang = context.get("lang").and_then(Value::as_str);
+        let week_starts_on_monday = lang == Some("fr_FR");
+        let zone = context.get("tz").and_then(Value::as_str);
+        let zone = zone.and_then(|name| TimeZone::get(name).ok());
         let archived = context.get("active_test") == Some(&Value::Bool(false));
         let defaults = context
             .into_iter()
@@ -60,6 +68,9 @@ impl Session {
             user,
             companies,
             include_archived: archived,
+            // Odoo silently uses UTC in a zone that it does not know.
+            time_zone: zone.unwrap_or(TimeZone::UTC),
+            week_starts_on_monday,
             context_defaults: defaults,
             now,
         })

@@ -10,7 +10,7 @@ use super::{ADMIN_KEY, INTERNAL_KEY, SALES_KEY, fake_odoo};
 ///
 /// Those left out need methods, settings or a second database that the simulator
 /// does not have.
-const REPLAYED: [&str; 34] = [
+const REPLAYED: [&str; 54] = [
     "auth.ok",
     "auth.none",
     "auth.bad_key",
@@ -45,6 +45,26 @@ const REPLAYED: [&str; 34] = [
     "gotcha.read_missing_ids_silently_dropped",
     "ok.search_read",
     "err.order_bad",
+    "ok.formatted_read_group",
+    "group.by_link",
+    "group.by_path",
+    "group.by_month",
+    "group.by_week",
+    "group.by_day_of_week",
+    "group.by_tag",
+    "group.by_boolean",
+    "group.total",
+    "group.nothing",
+    "group.no_group",
+    "group.having",
+    "err.group_unknown_field",
+    "err.group_no_granularity",
+    "err.group_granularity",
+    "err.group_function",
+    "err.group_measure",
+    "err.group_order",
+    "err.group_not_stored",
+    "err.group_sum_of_text",
 ];
 
 /// The name of an exchange, the key to send, and the replacements in its body.
@@ -99,7 +119,7 @@ const REPLAYED_ADAPTED: [AdaptedExchange; 32] = [
 ];
 
 /// The exchanges whose message is exactly the same here.
-const SAME_MESSAGE: [&str; 19] = [
+const SAME_MESSAGE: [&str; 26] = [
     "doc.index_denied",
     "err.access_company",
     "err.date_format",
@@ -119,6 +139,13 @@ const SAME_MESSAGE: [&str; 19] = [
     "err.domain_unknown_field",
     "route.wrong_method",
     "err.order_bad",
+    "err.group_unknown_field",
+    "err.group_no_granularity",
+    "err.group_granularity",
+    "err.group_function",
+    "err.group_measure",
+    "err.group_order",
+    "err.group_not_stored",
 ];
 
 /// The types of the values in JSON, without the values; for a list, those of its
