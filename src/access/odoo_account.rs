@@ -365,8 +365,12 @@ impl OdooAccount {
             let rows: Vec<UserRow> = serde_json::from_slice(&answer)?;
             let mut companies = Vec::new();
             let mut login = Box::default();
+            let mut time_zone = None;
             if let Some(row) = rows.into_iter().next() {
                 login = row.login;
+                // Odoo groups by UTC in a zone that it does not know.
+                let known = |name: &&str| jiff::tz::TimeZone::get(name).is_ok();
+                time_zone = row.tz.as_str().filter(known).map(Into::into);
                 let (default, name) = row.company_id;
                 companies.push(Company { id: default, name });
                 let others: Vec<_> = row
@@ -395,6 +399,7 @@ impl OdooAccount {
                 id: me.uid,
                 login,
                 companies,
+                time_zone,
                 languages,
             }))
         };

@@ -13,6 +13,8 @@ pub struct OdooUser {
     pub login: Box<str>,
     /// The companies it may use, the default one first.
     pub companies: Vec<Company>,
+    /// Its time zone, an IANA name, if it has one.
+    pub time_zone: Option<Box<str>>,
     /// The codes of the installed languages, such as `fr_FR`.
     pub languages: Vec<Box<str>>,
 }
@@ -39,6 +41,9 @@ pub(super) struct UserRow {
     pub(super) login: Box<str>,
     pub(super) company_id: (RecordId, Box<str>),
     pub(super) company_ids: Vec<RecordId>,
+    /// `false` if it is not set.
+    #[serde(default)]
+    pub(super) tz: serde_json::Value,
 }
 
 /// A row of `res.company/read`.

@@ -211,7 +211,7 @@ fn append_value(text: &mut String, cell: Option<Cell<'_>>, kind: FieldKind, max_
 /// Renders a number as Odoo sent it, without the noise of binary fractions: Odoo
 /// sends `1200.0000000000002` where it shows 1,200.00. Currencies and units of
 /// measure have at most six decimals.
-fn render_number(number: &str, kind: FieldKind) -> Cow<'_, str> {
+pub(super) fn render_number(number: &str, kind: FieldKind) -> Cow<'_, str> {
     let fraction = matches!(
         kind,
         FieldKind::Float | FieldKind::Monetary | FieldKind::Unknown

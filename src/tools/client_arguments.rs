@@ -316,7 +316,7 @@ fn reshaped_context(name: &str, context: &Value) -> Option<Value> {
 }
 
 /// The names under which models look for an argument, mostly Odoo's own.
-const SYNONYMS: [(&str, &str); 23] = [
+const SYNONYMS: [(&str, &str); 25] = [
     (
         "archived",
         "active_test include_archived include_inactive with_archived",
@@ -346,11 +346,19 @@ const SYNONYMS: [(&str, &str); 23] = [
         "fields",
         "attributes columns field field_names headers select",
     ),
+    (
+        "group_by",
+        "by dimensions groupby grouping groupings groups",
+    ),
     ("id", "ids record_id res_id"),
     ("idempotency_key", "key request_id uuid"),
     ("ids", "args id record_id record_ids records res_id res_ids"),
     ("lang", "language locale"),
     ("limit", "count max max_results page_size per_page size top"),
+    (
+        "measures",
+        "aggregate aggregates aggregations fields metrics values",
+    ),
     ("method", "action button function method_name"),
     ("model", "entity model_name object res_model resource table"),
     ("name", "q query search term text"),

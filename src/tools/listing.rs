@@ -114,7 +114,7 @@ mod tests {
     fn tool_list_stays_small_and_uses_only_simple_schemas() {
         let page =
             serde_json::to_string(&list(|_| true, None, ProtocolEra::Stateless).unwrap()).unwrap();
-        assert!(page.len() < 12_000, "{} bytes", page.len());
+        assert!(page.len() < 16_000, "{} bytes", page.len());
         for word in ["$ref", "anyOf", "oneOf", "$schema", "$defs", "{}"] {
             assert!(!page.contains(word), "{word}");
         }

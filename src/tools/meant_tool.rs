@@ -7,15 +7,16 @@ use gatepost_odoo::Operation;
 const MAX_NAME: usize = 80;
 
 /// The names that models try, mostly those of Odoo's methods.
-const SYNONYMS: [(&str, &str); 13] = [
+const SYNONYMS: [(&str, &str); 14] = [
     (
         "search_records",
         "search search_read web_search_read query list_records get_records find_records",
     ),
     ("read_records", "read get get_record fetch browse web_read"),
+    ("count_records", "search_count count"),
     (
-        "count_records",
-        "search_count count read_group formatted_read_group group_by aggregate",
+        "aggregate_records",
+        "read_group formatted_read_group web_read_group group_by group aggregate sum pivot",
     ),
     ("find_by_name", "name_search name_get find lookup"),
     ("list_models", "models get_models ir_model list_tables"),
@@ -85,7 +86,7 @@ mod tests {
             ("create", "create_records"),
             ("write", "update_records"),
             ("unlink", "delete_records"),
-            ("read_group", "count_records"),
+            ("read_group", "aggregate_records"),
             ("name_search", "find_by_name"),
             ("fields_get", "describe_model"),
             ("execute_kw", "call_method"),

@@ -4,6 +4,7 @@
 //! [`OdooSession`](crate::access::OdooSession) that it gets, which decides what
 //! the caller may do.
 
+mod aggregate_records;
 mod answer_text;
 mod arguments;
 #[cfg(test)]
@@ -43,6 +44,7 @@ pub(crate) static ALL: &[Tool] = &[
     search_records::TOOL,
     read_records::TOOL,
     count_records::TOOL,
+    aggregate_records::TOOL,
     find_by_name::TOOL,
     list_models::TOOL,
     describe_model::TOOL,

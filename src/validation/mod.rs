@@ -3,6 +3,7 @@
 //!
 //! It does not decide what is allowed; `gatepost_policy` does.
 
+mod aggregation;
 pub(crate) mod companies;
 mod date_operand;
 mod import_columns;
@@ -13,6 +14,7 @@ pub(crate) mod resolve_links;
 pub(crate) mod unapplied_values;
 pub mod values;
 
+pub use aggregation::{AggregationPlan, AggregationRequest, PlannedGrouping, PlannedMeasure};
 pub use import_columns::validate_import;
 pub use query::{fields_to_show, validate_fields, validate_order};
 pub use record_values::{ValidatedRecords, validate_records};

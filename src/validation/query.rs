@@ -215,7 +215,7 @@ pub fn validate_order(
     Ok(())
 }
 
-fn require_field<'s>(
+pub(super) fn require_field<'s>(
     schema: &'s Schema,
     model: &ModelName,
     name: &str,

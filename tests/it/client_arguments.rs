@@ -189,6 +189,26 @@ fn huge_lists_are_refused_in_short_before_anything_is_sent() {
             json!({"model": partner, "ids": [1], "fields": names}),
         ),
         ("count_records", json!({"model": partner, "domain": long})),
+        (
+            "aggregate_records",
+            json!({"model": partner, "group_by": short}),
+        ),
+        (
+            "aggregate_records",
+            json!({"model": partner, "group_by": [long]}),
+        ),
+        (
+            "aggregate_records",
+            json!({"model": partner, "measures": short}),
+        ),
+        (
+            "aggregate_records",
+            json!({"model": partner, "having": vec![json!(["count", ">", 1]); 9_000]}),
+        ),
+        (
+            "aggregate_records",
+            json!({"model": partner, "group_by": ["name"], "order": order}),
+        ),
         ("find_by_name", json!({"model": partner, "name": long})),
         ("describe_model", json!({"model": partner, "fields": names})),
         ("describe_model", json!({"model": partner, "fields": short})),

@@ -1,6 +1,7 @@
 //! Behaviour seen from outside: the program, and a gateway in process on port 0.
 
 #[cfg(test)]
+mod aggregates;
 mod architecture;
 #[cfg(test)]
 mod attacks;

@@ -1,0 +1,290 @@
+//! The tool `aggregate_records` in front of the sample company.
+
+use odoo_sim::{ADMIN_KEY, SALES_KEY};
+use serde_json::{Value, json};
+
+use crate::test_gateway::TestGateway;
+
+/// A gateway whose caller has these rules.
+fn stage(rules: &str) -> TestGateway {
+    TestGateway::with_key(
+        ADMIN_KEY,
+        &[
+            ("GATEPOST_SERVER__ANONYMOUS_ROLE", "reader"),
+            ("GATEPOST_ROLES__READER__RULES", rules),
+        ],
+    )
+}
+
+fn aggregate(stage: &TestGateway, arguments: &Value) -> String {
+    let (text, failed) = stage.call("aggregate_records", arguments);
+    assert!(!failed, "{text}");
+    text
+}
+
+fn refusal(stage: &TestGateway, arguments: &Value) -> String {
+    let (text, failed) = stage.call("aggregate_records", arguments);
+    assert!(failed, "{text}");
+    text
+}
+
+/// The bodies of the requests for groups that Odoo received.
+fn sent(stage: &TestGateway) -> Vec<Value> {
+    let calls = stage.fake_odoo.calls();
+    let groups = calls.iter();
+    groups
+        .filter(|call| call.path.ends_with("/formatted_read_group"))
+        .map(|call| call.body.clone())
+        .collect()
+}
+
+/// The lines before the one that says what the result covers.
+fn result(text: &str) -> &str {
+    text.split("\n(companies:").next().unwrap()
+}
+
+#[test]
+fn groups_have_a_total_for_each_currency_and_amounts_are_not_mixed() {
+    let stage = TestGateway::anonymous();
+    let text = aggregate(
+        &stage,
+        &json!({"model": "sale.order", "group_by": ["state"], "measures": ["count", "amount_total:sum"]}),
+    );
+    insta::assert_snapshot!(result(&text));
+    let sent = sent(&stage);
+    let [page, total] = sent.as_slice() else {
+        panic!("{sent:?}")
+    };
+    assert_eq!(
+        *page,
+        json!({
+            "aggregates": ["__count", "amount_total:sum"],
+            "context": {"allowed_company_ids": [1, 2]}, "domain": [],
+            "groupby": ["state", "currency_id"], "limit": 51,
+            "order": "__count desc nulls last, state, currency_id:min",
+        })
+    );
+    assert_eq!(total["groupby"], json!(["currency_id"]));
+    assert_eq!(total["domain"], page["domain"]);
+}
+
+#[test]
+fn one_currency_is_named_once() {
+    let stage = TestGateway::with_key(SALES_KEY, &[("GATEPOST_SERVER__ANONYMOUS_ROLE", "reader")]);
+    let text = aggregate(
+        &stage,
+        &json!({"model": "sale.order", "group_by": "state", "measures": "sum(amount_total)", "domain": [["company_id", "=", 1]]}),
+    );
+    insta::assert_snapshot!(result(&text));
+    let text = aggregate(
+        &stage,
+        &json!({"model": "sale.order", "measures": ["amount_total", "amount_total:mean", "count"], "domain": [["company_id", "=", 1]]}),
+    );
+    insta::assert_snapshot!(result(&text));
+}
+
+#[test]
+fn dates_are_grouped_in_the_time_zone_of_the_user() {
+    let stage = TestGateway::anonymous();
+    let months = json!({"model": "sale.order", "group_by": ["date_order"]});
+    let text = aggregate(&stage, &months);
+    assert!(text.starts_with("date_order:month | count\n20"), "{text}");
+    assert!(text.contains("periods are in Europe/Brussels"), "{text}");
+    let mut elsewhere = months;
+    elsewhere["context"] = json!({"tz": "Asia/Tokyo"});
+    assert!(aggregate(&stage, &elsewhere).contains("periods are in Asia/Tokyo"));
+    let zones: Vec<Value> = sent(&stage)
+        .iter()
+        .map(|body| body["context"]["tz"].clone())
+        .collect();
+    let zones: Vec<&str> = zones.iter().filter_map(Value::as_str).collect();
+    assert_eq!(
+        zones,
+        [
+            "Europe/Brussels",
+            "Europe/Brussels",
+            "Asia/Tokyo",
+            "Asia/Tokyo"
+        ]
+    );
+    assert!(
+        sent(&stage)
+            .iter()
+            .all(|body| body["context"]["tz"].is_string())
+    );
+}
+
+#[test]
+fn pages_of_groups_have_no_gap_and_cursor_is_bound_to_its_search() {
+    let stage = TestGateway::anonymous();
+    let mut arguments = json!({"model": "res.partner", "group_by": ["name"], "limit": 7});
+    let mut groups = Vec::new();
+    for _ in 0..20 {
+        let text = aggregate(&stage, &arguments);
+        groups.extend(
+            text.lines()
+                .skip(1)
+                .filter(|line| line.contains(" | "))
+                .map(str::to_owned),
+        );
+        let Some(next) = text.split("cursor `").nth(1) else {
+            break;
+        };
+        arguments["cursor"] = json!(next.split('`').next().unwrap());
+    }
+    let mut unique = groups.clone();
+    unique.sort_unstable();
+    unique.dedup();
+    assert_eq!((groups.len(), unique.len()), (37, 37));
+    arguments["measures"] = json!(["color:sum"]);
+    refusal(
+        &stage,
+        &json!({"model": "crm.lead", "group_by": ["stage_id"], "cursor": arguments["cursor"]}),
+    );
+}
+
+#[test]
+fn groups_are_filtered_and_ordered_by_measures() {
+    let stage = TestGateway::anonymous();
+    let text = aggregate(
+        &stage,
+        &json!({
+            "model": "crm.lead", "group_by": ["stage_id", "partner_id.country_id"],
+            "measures": ["expected_revenue:sum", "probability:avg", "partner_id:count_distinct"],
+            "having": [["count", ">", "2"]], "order": "expected_revenue desc", "limit": 3,
+        }),
+    );
+    insta::assert_snapshot!(result(&text));
+}
+
+#[test]
+fn no_record_and_no_group_are_said_plainly() {
+    let stage = TestGateway::anonymous();
+    let none = json!([["id", "=", 0]]);
+    for (arguments, said) in [
+        (
+            json!({"model": "sale.order", "domain": none}),
+            "No record matches.",
+        ),
+        (
+            json!({"model": "sale.order", "domain": none, "group_by": ["state"]}),
+            "No record matches.",
+        ),
+        (
+            json!({"model": "sale.order", "group_by": ["state"], "having": [["count", ">", 999]]}),
+            "No group matches.",
+        ),
+    ] {
+        let text = aggregate(&stage, &arguments);
+        assert_eq!(result(&text), said);
+    }
+}
+
+#[test]
+fn invalid_aggregates_are_refused_before_the_call_with_what_is_valid() {
+    let stage = TestGateway::anonymous();
+    let sale = |more: Value| {
+        let mut arguments = json!({"model": "sale.order"});
+        arguments
+            .as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        arguments
+    };
+    let refusals = [
+        sale(json!({"group_by": ["stat"]})),
+        sale(json!({"group_by": ["date_order:fortnight"]})),
+        sale(json!({"group_by": ["validity_date:hour"]})),
+        sale(json!({"group_by": ["state:month"]})),
+        sale(json!({"group_by": ["order_line"]})),
+        sale(json!({"group_by": ["id"]})),
+        sale(json!({"group_by": ["message_is_follower"]})),
+        sale(json!({"group_by": ["state.name"]})),
+        sale(json!({"group_by": ["partner_id.contry_id"]})),
+        sale(json!({"measures": ["amount_totl:sum"]})),
+        sale(json!({"measures": ["amount_total:median"]})),
+        sale(json!({"measures": ["state:sum"]})),
+        sale(json!({"measures": ["id"]})),
+        sale(json!({"measures": ["order_line:count"]})),
+        sale(json!({"group_by": ["state"], "order": "partner_id"})),
+        sale(json!({"group_by": ["state"], "order": "count up"})),
+        sale(json!({"having": [["count", "~", 1]]})),
+        sale(json!({"limit": 501})),
+    ]
+    .map(|arguments| refusal(&stage, &arguments));
+    insta::assert_snapshot!(refusals.join("\n"));
+    assert_eq!(sent(&stage), Vec::<Value>::new());
+}
+
+#[test]
+fn hidden_field_is_indistinguishable_from_a_missing_one_in_aggregates() {
+    let hidden = r#"[{ models = ["*"], hidden_fields = ["email*", "phone"] }]"#;
+    let stage = stage(hidden);
+    for arguments in [
+        json!({"model": "res.partner", "group_by": ["FIELD"]}),
+        json!({"model": "res.partner", "measures": ["FIELD:count_distinct"]}),
+        json!({"model": "res.partner", "group_by": ["name"], "order": "FIELD:max desc"}),
+        json!({"model": "res.partner", "group_by": ["name"], "having": [["FIELD:count", ">", 1]]}),
+        json!({"model": "res.partner", "domain": [["FIELD", "ilike", "a"]]}),
+        json!({"model": "sale.order", "group_by": ["partner_id.FIELD"]}),
+    ] {
+        let message = |field: &str| {
+            let arguments = arguments.to_string().replace("FIELD", field);
+            refusal(&stage, &serde_json::from_str(&arguments).unwrap()).replace(field, "FIELD")
+        };
+        assert_eq!(message("phone"), message("qqqqq"), "{arguments}");
+    }
+    assert_eq!(sent(&stage), Vec::<Value>::new());
+}
+
+/// It fails if a call for groups bypasses the policy.
+#[test]
+fn record_domain_holds_for_groups_and_totals() {
+    let stage = stage(
+        r#"[{ models = ["sale.order"], domain = [["state","=","sale"]] }, { models = ["res.currency"] }]"#,
+    );
+    let text = aggregate(
+        &stage,
+        &json!({"model": "sale.order", "group_by": ["company_id"], "measures": ["amount_total:sum", "count"]}),
+    );
+    insta::assert_snapshot!(result(&text));
+    let bodies = sent(&stage);
+    assert_eq!(bodies.len(), 2);
+    for body in bodies {
+        assert_eq!(body["domain"], json!([["state", "=", "sale"]]));
+    }
+    let state = aggregate(
+        &stage,
+        &json!({"model": "sale.order", "group_by": ["state"]}),
+    );
+    assert!(state.starts_with("state | count\nsale | "), "{state}");
+    assert!(!state.contains("cancel"), "{state}");
+}
+
+#[test]
+fn records_that_hide_a_field_are_left_out_and_that_is_said() {
+    let stage = stage(
+        r#"[{ models = ["sale.order"], hidden_fields = ["amount*"] },
+            { models = ["sale.order"], fields = ["amount_total"], domain = [["company_id","=",2]] }]"#,
+    );
+    let text = aggregate(
+        &stage,
+        &json!({"model": "sale.order", "measures": ["amount_total:sum", "count"]}),
+    );
+    insta::assert_snapshot!(result(&text));
+    assert_eq!(sent(&stage)[0]["domain"], json!([["company_id", "=", 2]]));
+}
+
+#[test]
+fn hidden_currency_is_said_where_amounts_are_added() {
+    let stage = stage(r#"[{ models = ["sale.order"], hidden_fields = ["currency_id"] }]"#);
+    let text = aggregate(
+        &stage,
+        &json!({"model": "sale.order", "measures": ["amount_total:sum"]}),
+    );
+    assert!(
+        text.contains("the currency of `amount_total` cannot be seen, so amounts of different currencies may be added here"),
+        "{text}"
+    );
+    assert_eq!(sent(&stage)[0]["groupby"], json!([]));
+}
