@@ -44,7 +44,7 @@ pub enum LoggingError {
 /// before, as in tests.
 ///
 /// A thread of its own writes the lines, so that no request waits for a reader of
-/// stderr that stalls; [`dropped_lines`] counts those that find no room in its queue.
+/// stderr that stalls; [`dropped_lines`](super::dropped_lines) counts those that find no room in its queue.
 ///
 /// # Errors
 /// [`LoggingError`].
