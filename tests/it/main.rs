@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod aggregates;
+#[cfg(test)]
 mod architecture;
 #[cfg(test)]
 mod attacks;
