@@ -9,15 +9,16 @@ use super::{
     tool::{WriteTool, run_write},
 };
 use crate::{
-    access::{ContextRequest, OdooSession, OperationError},
+    access::{ContextRequest, DisplayNames, OdooSession, OperationError},
     validation,
+    validation::unapplied_values,
     writes::{
         self, Baseline, CompletedWrite, PreviewRenderer, RecoveredOutcome, Report, UndoSupport,
-        WriteOperation, WritePlan,
+        WriteOperation, WritePlan, id_ranges,
     },
 };
 use gatepost_base::text::pluralize;
-use gatepost_odoo::{Call, FieldName, ModelName, Operation};
+use gatepost_odoo::{Call, FieldName, ModelName, Operation, Schema};
 
 /// The maximum number of records.
 const MAX_RECORDS: usize = 500;
@@ -116,17 +117,36 @@ impl WriteOperation for Arguments {
     async fn summarize(
         &self,
         access: &OdooSession<'_>,
-        _: Option<&WritePlan>,
+        plan: Option<&WritePlan>,
         done: &CompletedWrite,
     ) -> Result<Report, OperationError> {
         let (context, companies) = access.context(self.context.as_ref(), true).await?;
         let count = done.ids.len();
         let records = pluralize(count, "record");
         let mut text = format!("Created {records} of {}:\n", self.model);
+        let model_access = access.model_access(&self.model).await?;
+        let shown = model_access.default_fields();
         let records = (&self.model, &*done.ids);
-        let fields = (&*self.field_names(), writes::tracked_fields_of_new);
+        let fields = [&*self.field_names(), shown].concat();
+        let fields = (&*fields, writes::tracked_fields_of_new);
         let after = read_back::read_back(access, records, fields, &context).await;
-        read_back::append_records(&mut text, &done.ids, after.as_ref());
+        match &after {
+            Some(after) => {
+                let schema = model_access.visible();
+                let unknown = DisplayNames::new();
+                let names = plan.map_or(&unknown, |plan| &plan.names);
+                let show = PreviewRenderer { schema, names };
+                let given = plan.map_or(&*self.values, WritePlan::values);
+                let fields = |place: usize, row| {
+                    let given = given.get(place);
+                    set_by_odoo(schema, (shown, given), row)
+                };
+                let stored = show.stored_records(&done.ids, after, "Set by Odoo", fields);
+                text.push_str(&stored);
+                read_back::append_missing_records(&mut text, &done.ids, after);
+            }
+            None => text.push_str(&id_ranges(&done.ids)),
+        }
         footer::append_footer(&mut text, access, &self.model, &companies, true);
         Ok(Report { text, after })
     }
@@ -137,4 +157,25 @@ impl Arguments {
     fn field_names(&self) -> Vec<FieldName> {
         field_names(self.values.iter().flat_map(Map::keys))
     }
+}
+
+/// The fields of a new record that have a value which was not given: the most useful
+/// ones that Odoo filled in, and those that it stored otherwise.
+fn set_by_odoo<'v>(
+    schema: &Schema,
+    (shown, given): (&'v [FieldName], Option<&'v Map<String, Value>>),
+    row: &'v Map<String, Value>,
+) -> Vec<&'v str> {
+    let is_given = |name: &str| given.is_some_and(|given| given.contains_key(name));
+    let is_empty = |name: &str| match row.get(name) {
+        None | Some(Value::Null) => true,
+        Some(Value::Bool(set)) => !set,
+        Some(Value::String(text)) => text.is_empty() || row.get("display_name") == row.get(name),
+        Some(Value::Number(_) | Value::Array(_) | Value::Object(_)) => false,
+    };
+    let filled = shown.iter().map(FieldName::as_str);
+    let filled =
+        filled.filter(|name| !is_given(name) && !is_empty(name) && *name != "display_name");
+    let other = given.map(|given| unapplied_values(schema, given, row));
+    filled.chain(other.into_iter().flatten()).collect()
 }

@@ -1,11 +1,11 @@
-//! Reads records back after a write, and names them in the answer.
+//! Reads records back after a write.
 
 use std::collections::BTreeSet;
 
 use super::footer;
 use crate::{
     access::{OdooSession, RecordSnapshot},
-    writes::{PreviewRenderer, id_list, id_ranges},
+    writes::id_list,
 };
 use gatepost_odoo::{Context, FieldName, ModelName, RecordId, Schema};
 
@@ -27,17 +27,6 @@ pub(super) async fn read_back(
         tracing::warn!(error = %error, "Failed to read records after a write");
     }
     after.ok()
-}
-
-/// Names the written records, as far as they could be read.
-pub(super) fn append_records(text: &mut String, ids: &[RecordId], after: Option<&RecordSnapshot>) {
-    match after {
-        Some(after) => {
-            text.push_str(&PreviewRenderer::some_titles(ids, after));
-            append_missing_records(text, ids, after);
-        }
-        None => text.push_str(&id_ranges(ids)),
-    }
 }
 
 /// Names the records that the caller cannot read after the write.

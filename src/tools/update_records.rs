@@ -14,7 +14,7 @@ use crate::{
     validation::{ValidatedRecords, unapplied_values, unproven_values},
     writes::{
         self, Baseline, CompletedWrite, PreviewRenderer, RecoveredOutcome, Report, UndoSupport,
-        WriteOperation, WritePlan, can_be_restored,
+        WriteOperation, WritePlan, can_be_restored, id_ranges,
     },
 };
 use gatepost_base::text::pluralize;
@@ -184,10 +184,16 @@ impl WriteOperation for Arguments {
         let records = (&self.model, &*done.ids);
         let fields = (&*self.field_names(), writes::tracked_fields);
         let after = read_back::read_back(access, records, fields, &context).await;
-        read_back::append_records(&mut text, &done.ids, after.as_ref());
-        if let Some(after) = &after {
-            self.report_unapplied_values(access, plan, &mut text, (after, &context))
-                .await?;
+        match &after {
+            Some(after) => {
+                let stored = (&*done.ids, after, &context);
+                // Boxed: it is large, and seldom calls Odoo.
+                Box::pin(self.append_stored_values(access, plan, &mut text, stored)).await?;
+                read_back::append_missing_records(&mut text, &done.ids, after);
+                self.report_unapplied_values(access, plan, &mut text, (after, &context))
+                    .await?;
+            }
+            None => text.push_str(&id_ranges(&done.ids)),
         }
         footer::append_footer(&mut text, access, &self.model, &companies, true);
         Ok(Report { text, after })
@@ -207,6 +213,32 @@ impl Arguments {
     ) -> Result<ValidatedRecords, OperationError> {
         let what = (&self.model, Operation::Write, Some(&*self.ids));
         validation::validate_records(access, what, vec![self.values.clone()], context).await
+    }
+
+    /// Names the records, with the values that Odoo stored in the written fields.
+    async fn append_stored_values(
+        &self,
+        access: &OdooSession<'_>,
+        plan: Option<&WritePlan>,
+        text: &mut String,
+        (ids, after, context): (&[RecordId], &RecordSnapshot, &Context),
+    ) -> Result<(), OperationError> {
+        let schema = access.schema(&self.model).await?;
+        let mut names = plan.map(|plan| plan.names.clone()).unwrap_or_default();
+        // The plan read the names of all records in a list but those of new lines.
+        let written = (&self.values, after);
+        let read = writes::load_display_names(access, &schema, written, &mut names, context).await;
+        if let Err(error) = read {
+            tracing::warn!(error = %error, "Failed to read names after a write");
+        }
+        let show = PreviewRenderer {
+            schema: &schema,
+            names: &names,
+        };
+        let fields =
+            |_: usize, _: &Map<String, Value>| self.values.keys().map(String::as_str).collect();
+        text.push_str(&show.stored_records(ids, after, "Now", fields));
+        Ok(())
     }
 
     /// Reports values that Odoo did not store, although it returned `true`.

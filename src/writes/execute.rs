@@ -118,7 +118,7 @@ async fn apply(
             return Err(error);
         }
     };
-    let report = summarize_done(access, operation, Some(&plan), &done).await;
+    let report = Box::pin(summarize_done(access, operation, Some(&plan), &done)).await;
     let mut text = report.text;
     // A model that sends a token has read the notes in the preview.
     let notes = plan

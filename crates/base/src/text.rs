@@ -12,6 +12,8 @@ use crate::hidden_chars::MarkedChars;
 
 /// The characters shown of one table cell.
 pub const MAX_CELL_CHARS: usize = 160;
+/// Marks where a text was cut; how much is missing follows.
+pub const CUT_MARK: &str = "…(+";
 
 /// Appends formatted text.
 pub fn append(text: &mut String, part: fmt::Arguments<'_>) {
@@ -80,7 +82,7 @@ pub fn append_one_line(line: &mut String, text: &str, max_chars: usize) {
         }
     }
     if rest > 0 {
-        append(line, format_args!("…(+{rest} chars)"));
+        append(line, format_args!("{CUT_MARK}{rest} chars)"));
     }
     if hidden_count > 0 {
         append(line, format_args!("…({hidden_count} hidden)"));
@@ -153,7 +155,7 @@ pub fn append_html_line(line: &mut String, html: &str, max_chars: usize) {
     let (read, _) = split_unclosed_tag(read);
     append_one_line(line, &html_to_text(read), max_chars);
     let rest = html.len() - read.len();
-    append(line, format_args!("…(+{rest} bytes of HTML)"));
+    append(line, format_args!("{CUT_MARK}{rest} bytes of HTML)"));
 }
 
 /// The beginning of a text: at most `max_bytes` of it, without cutting a character.

@@ -1,10 +1,11 @@
-//! The text that shows a change before it is approved.
+//! The text that shows a change before it is approved, and what was stored after it.
 
 pub(crate) mod dependants;
 mod ids;
 pub(crate) mod import;
 mod list_names;
 pub(crate) mod records;
+mod stored;
 pub(crate) mod x2many;
 
 pub use dependants::dependants;

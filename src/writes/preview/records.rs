@@ -5,11 +5,10 @@ use std::sync::LazyLock;
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
-use super::ids::id_ranges;
 use crate::access::{DisplayNames, RecordSnapshot};
 use gatepost_base::{
     digest::hex,
-    text::{append, join_bounded, one_line, visible_json, visible_text},
+    text::{CUT_MARK, append, join_bounded, one_line, visible_json, visible_text},
 };
 use gatepost_odoo::{Field, FieldKind, ModelName, RecordId, Schema};
 
@@ -27,8 +26,6 @@ const MAX_ITEMS: usize = 50;
 /// The largest preview, in bytes. A person has to be able to read it, and it says
 /// what it does not show.
 const MAX_BYTES: usize = 24 << 10;
-/// Marks where text was cut; the number of characters follows.
-const TRUNCATION_MARK: &str = "…(+";
 
 static EMPTY_LIST: Value = Value::Array(Vec::new());
 
@@ -122,7 +119,7 @@ impl PreviewRenderer<'_> {
     fn is_same(&self, field: Option<&Field>, old: &Value, new: &Value) -> bool {
         let is_file = field.is_some_and(|field| field.kind.is_binary());
         let shown = self.value(field, old);
-        let is_partial = is_file || shown.contains(TRUNCATION_MARK);
+        let is_partial = is_file || shown.contains(CUT_MARK);
         old == new || (!is_partial && shown == self.new_value(field, new))
     }
 
@@ -196,17 +193,6 @@ impl PreviewRenderer<'_> {
     /// Records by their names, one per line.
     pub fn titles(ids: &[RecordId], records: &RecordSnapshot) -> String {
         with_others(ids, records, |id| title(*id, records, VALUE_CHARS))
-    }
-
-    /// The first records by their names, one per line, and the ids of all if there
-    /// are more: for a model that knows what was done, but not the ids.
-    pub fn some_titles(ids: &[RecordId], records: &RecordSnapshot) -> String {
-        let some = ids.get(..MAX_RECORDS).unwrap_or(ids);
-        let mut text = Self::titles(some, records);
-        if ids.len() > some.len() {
-            append(&mut text, format_args!("\nAll ids: {}", id_ranges(ids)));
-        }
-        text
     }
 
     /// Records by their names, in one line.
@@ -323,9 +309,12 @@ pub(crate) fn quoted_new_text(text: &str) -> String {
 
 fn quoted_text(text: &str, max_chars: usize) -> String {
     let (shown, left_out) = visible_text(text, max_chars);
-    // A quote inside the text must not look like its end.
-    let shown = shown.replace('"', "\\\"");
-    format!("\"{shown}\"{}", cut_note(text, left_out, max_chars))
+    format!("{}{}", quoted(&shown), cut_note(text, left_out, max_chars))
+}
+
+/// A text in quotes. A quote inside it does not look like its end.
+pub(super) fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('"', "\\\""))
 }
 
 /// JSON that is going to be written, whole up to some kB.
@@ -347,11 +336,11 @@ fn cut_note(text: &str, left_out: usize, max_chars: usize) -> String {
     if left_out == 0 {
         String::new()
     } else if max_chars < NEW_VALUE_CHARS {
-        format!("{TRUNCATION_MARK}{left_out} chars)")
+        format!("{CUT_MARK}{left_out} chars)")
     } else {
         let digest = hex(&Sha256::digest(text));
         format!(
-            "{TRUNCATION_MARK}{left_out} chars that are NOT SHOWN; read them in the arguments of the call, whose text has {} chars and the SHA-256 {digest}, or write less at once)",
+            "{CUT_MARK}{left_out} chars that are NOT SHOWN; read them in the arguments of the call, whose text has {} chars and the SHA-256 {digest}, or write less at once)",
             max_chars + left_out
         )
     }
@@ -376,7 +365,7 @@ fn many2one_label(items: &[Value]) -> String {
 }
 
 /// A record: its id and its name.
-fn title(id: RecordId, records: &RecordSnapshot, chars: usize) -> String {
+pub(super) fn title(id: RecordId, records: &RecordSnapshot, chars: usize) -> String {
     match records.name(id) {
         "" => format!("[{id}]"),
         name => format!("[{id}] {}", one_line(name, chars)),
@@ -385,7 +374,7 @@ fn title(id: RecordId, records: &RecordSnapshot, chars: usize) -> String {
 
 /// The first records, one per line within the limit, and the names of all others,
 /// because an approval covers all of them.
-fn with_others(
+pub(super) fn with_others(
     ids: &[RecordId],
     records: &RecordSnapshot,
     line: impl Fn(&RecordId) -> String,

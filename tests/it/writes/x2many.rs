@@ -228,3 +228,19 @@ fn response_about_many_records_names_some_and_lists_all_ids() {
         "{text}"
     );
 }
+
+#[test]
+fn update_shows_the_stored_list_with_the_names_of_new_lines() {
+    let stage = direct();
+    let [(order, lines), _] = two_orders(&stage);
+    let new = json!([[0, 0, {"product_id": 2}], [2, lines[0], 0]]);
+    let text = answered(&stage, "update_records", &update(order, &new));
+    let stored = list_ids(&stage, ("sale.order", order), "order_line");
+    assert_eq!(stored.len(), 2);
+    let (_, now) = text.split_once("\nNow: order_line: ").unwrap();
+    let labels: Vec<&str> = now.lines().next().unwrap().split(", ").collect();
+    for (label, id) in labels.iter().zip(stored) {
+        let name = label.strip_suffix(&format!(" [{id}]"));
+        assert!(name.is_some_and(|name| !name.is_empty()), "{text}");
+    }
+}
