@@ -26,7 +26,7 @@ pub use names::{names, parse_names};
 pub use off_worker::off_worker;
 pub use page::{InvalidCursor, SearchPage};
 pub use rows::Rows;
-pub use table::table;
+pub use table::{Detail, table};
 
 /// A text within its byte budget.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -3,21 +3,52 @@
 use std::borrow::Cow;
 
 use super::{Rendered, Rows, rows::Cell};
-use gatepost_base::text::{MAX_CELL_CHARS, append, append_html_line, append_one_line, truncated};
+use gatepost_base::text::{
+    CUT_MARK, MAX_CELL_CHARS, append, append_html_line, append_one_line, truncated,
+};
 use gatepost_odoo::{FieldKind, FieldName, Schema};
 
 /// Ids shown of an x2many value.
 const MAX_SHOWN_IDS: usize = 10;
 /// With at least this many rows, a column with one constant value is printed once.
 const CONSTANT_COLUMN_MIN_ROWS: usize = 3;
-/// Characters of a value in a record that is printed field by field.
-const MAX_VALUE_CHARS: usize = 4_000;
 /// Up to this many records are printed field by field.
 const MAX_SEPARATE_RECORDS: usize = 2;
+/// Bytes below the values of a record, for what is said about its other fields.
+const RESERVED_BYTES: usize = 200;
+
+/// How much of a long text is shown. Order: least first.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Detail {
+    /// The beginning, to recognize it in a list.
+    List,
+    /// As much as is usually needed.
+    Record,
+}
+
+impl Detail {
+    /// Characters of a value in a table.
+    fn cell_chars(self) -> usize {
+        match self {
+            Self::List => MAX_CELL_CHARS,
+            Self::Record => 1_000,
+        }
+    }
+
+    /// Characters of a value in a record that is printed field by field.
+    fn value_chars(self) -> usize {
+        match self {
+            Self::List => 400,
+            Self::Record => 4_000,
+        }
+    }
+}
 
 /// Renders records as a compact table: empty columns are only named, and columns
 /// with one constant value are printed once. One or two records are printed
 /// field by field instead.
+///
+/// A list is not called empty: Odoo leaves out of it what the user may not see.
 ///
 /// The text never exceeds `budget_bytes`. It ends after a whole record, and
 /// [`Rendered::shown`] is the number of records in it. If a single record is too
@@ -26,24 +57,25 @@ pub fn table(
     rows: &Rows<'_>,
     schema: &Schema,
     columns: &[FieldName],
+    detail: Detail,
     budget_bytes: usize,
 ) -> Rendered {
     if rows.len() <= MAX_SEPARATE_RECORDS {
-        return record_by_record(rows, schema, columns, budget_bytes);
+        return record_by_record(rows, schema, columns, detail, budget_bytes);
     }
-    let cells = RenderedCells::of(rows, schema, columns);
+    let cells = RenderedCells::of(rows, schema, columns, detail);
     let column = |at: usize| {
         let cells = &cells;
         (0..rows.len()).map(move |row| cells.get(row, at))
     };
-    let mut empty = Vec::new();
+    let mut empty = EmptyFields::default();
     let mut same = Vec::new();
     let mut varying = Vec::new();
     for (at, name) in columns.iter().enumerate() {
         let first = column(at).next().unwrap_or_default();
         let constant = column(at).all(|cell| cell == first);
         if constant && first.is_empty() {
-            empty.push(name.as_str());
+            empty.add(schema, name);
         } else if constant && rows.len() >= CONSTANT_COLUMN_MIN_ROWS && columns.len() > 1 {
             same.push(format!("{name}={first}"));
         } else {
@@ -57,12 +89,7 @@ pub fn table(
             format_args!("same in all rows: {}\n", same.join(" | ")),
         );
     }
-    if !empty.is_empty() {
-        append(
-            &mut notes,
-            format_args!("empty in all rows: {}\n", empty.join(", ")),
-        );
-    }
+    empty.append_to(&mut notes, " in all rows");
     let mut text = String::from("id");
     for (_, name) in &varying {
         text.push_str(" | ");
@@ -101,7 +128,7 @@ struct RenderedCells {
 }
 
 impl RenderedCells {
-    fn of(rows: &Rows<'_>, schema: &Schema, columns: &[FieldName]) -> Self {
+    fn of(rows: &Rows<'_>, schema: &Schema, columns: &[FieldName], detail: Detail) -> Self {
         let kinds: Vec<FieldKind> = columns.iter().map(|name| kind_of(schema, name)).collect();
         let mut cells = Self {
             text: String::with_capacity(rows.len() * columns.len() * 16),
@@ -111,7 +138,7 @@ impl RenderedCells {
         for row in rows.iter() {
             for (at, (name, kind)) in columns.iter().zip(&kinds).enumerate() {
                 let cell = row.cell(name.as_str(), at);
-                append_value(&mut cells.text, cell, *kind, MAX_CELL_CHARS);
+                append_value(&mut cells.text, cell, *kind, detail.cell_chars());
                 cells.ends.push(cells.text.len());
             }
         }
@@ -131,35 +158,73 @@ fn kind_of(schema: &Schema, name: &FieldName) -> FieldKind {
     field.map_or(FieldKind::Unknown, |field| field.kind)
 }
 
+/// Fields without a value.
+#[derive(Default)]
+struct EmptyFields<'n> {
+    empty: Vec<&'n str>,
+    /// Lists, which may have records that are not visible.
+    lists: Vec<&'n str>,
+}
+
+impl<'n> EmptyFields<'n> {
+    fn add(&mut self, schema: &Schema, name: &'n FieldName) {
+        if kind_of(schema, name).is_x2many() {
+            self.lists.push(name.as_str());
+        } else {
+            self.empty.push(name.as_str());
+        }
+    }
+
+    fn append_to(&self, text: &mut String, place: &str) {
+        for (what, names) in [
+            ("empty", &self.empty),
+            ("empty or not visible", &self.lists),
+        ] {
+            if !names.is_empty() {
+                append(text, format_args!("{what}{place}: {}\n", names.join(", ")));
+            }
+        }
+    }
+}
+
 fn record_by_record(
     rows: &Rows<'_>,
     schema: &Schema,
     columns: &[FieldName],
+    detail: Detail,
     budget_bytes: usize,
 ) -> Rendered {
+    let is_alone = detail == Detail::Record && rows.len() == 1 && columns.len() == 1;
     let mut text = String::new();
     let mut shown = 0;
     for row in rows.iter() {
         let mut record = format!("id: {}\n", row.id);
-        let mut empty = Vec::new();
+        let mut empty = EmptyFields::default();
         let mut cut = Vec::new();
         for (at, name) in columns.iter().enumerate() {
             let mut value = String::new();
             let cell = row.cell(name.as_str(), at);
-            append_value(&mut value, cell, kind_of(schema, name), MAX_VALUE_CHARS);
+            let kind = kind_of(schema, name);
+            append_value(&mut value, cell, kind, detail.value_chars());
+            let used = text.len() + record.len() + name.as_str().len() + RESERVED_BYTES;
+            let mut chars = budget_bytes.saturating_sub(used);
+            while is_alone && value.contains(CUT_MARK) && chars > detail.value_chars() {
+                value.clear();
+                append_value(&mut value, row.cell(name.as_str(), at), kind, chars);
+                if used + value.len() <= budget_bytes {
+                    break;
+                }
+                chars /= 2;
+            }
             if value.is_empty() {
-                empty.push(name.as_str());
-            } else if text.len() + record.len() + name.as_str().len() + value.len() + 200
-                > budget_bytes
-            {
+                empty.add(schema, name);
+            } else if used + value.len() > budget_bytes {
                 cut.push(name.as_str());
             } else {
                 append(&mut record, format_args!("{name}: {value}\n"));
             }
         }
-        if !empty.is_empty() {
-            append(&mut record, format_args!("empty: {}\n", empty.join(", ")));
-        }
+        empty.append_to(&mut record, "");
         if !cut.is_empty() {
             append(
                 &mut record,
@@ -192,6 +257,11 @@ fn append_value(text: &mut String, cell: Option<Cell<'_>>, kind: FieldKind, max_
         Cell::Bool(false) | Cell::Other("null") => {}
         Cell::Number(number) => text.push_str(&render_number(number, kind)),
         Cell::Reference(id, label) => {
+            let label = if label.is_empty() {
+                "(no visible name)".into()
+            } else {
+                label
+            };
             append_one_line(text, &label, max_chars);
             append(text, format_args!(" [{id}]"));
         }
@@ -261,7 +331,7 @@ fn render_ids(ids: &[i64]) -> String {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{render_number, table};
+    use super::{Detail, render_number, table};
     use crate::render::Rows;
     use gatepost_odoo::{FieldKind, FieldName, Schema};
 
@@ -287,6 +357,7 @@ mod tests {
             &Rows::parse(answer.as_bytes()).unwrap(),
             &schema(),
             &names(columns),
+            Detail::Record,
             9_999,
         )
         .text
@@ -322,6 +393,41 @@ mod tests {
     }
 
     #[test]
+    fn list_without_visible_records_is_not_called_empty() {
+        let answer = r#"[{"id":7,"ref":false,"tag_ids":[],"company_id":[3,null]}]"#;
+        let columns = ["ref", "tag_ids", "company_id"];
+        insta::assert_snapshot!(rendered(answer, &columns), @r"
+        id: 7
+        company_id: (no visible name) [3]
+        empty: ref
+        empty or not visible: tag_ids
+        ");
+        let answer = r#"[{"id":7,"tag_ids":[]},{"id":8,"tag_ids":[]},{"id":9,"tag_ids":[]}]"#;
+        let text = rendered(answer, &["tag_ids"]);
+        assert!(
+            text.ends_with("empty or not visible in all rows: tag_ids\n"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn text_is_cut_shorter_in_lists_than_in_records_and_is_longest_alone() {
+        let shown = |records: usize, detail, columns: &[&str]| {
+            let row = |id| serde_json::json!({"id": id, "note": "é".repeat(9_000), "ref": "é".repeat(9_000)});
+            let answer = serde_json::to_vec(&(1..=records).map(row).collect::<Vec<_>>()).unwrap();
+            let rows = Rows::parse(&answer).unwrap();
+            let text = table(&rows, &schema(), &names(columns), detail, 24_000).text;
+            text.matches('é').count() / columns.len() / records
+        };
+        let one = ["ref"];
+        assert_eq!(shown(3, Detail::List, &one), 160);
+        assert_eq!(shown(1, Detail::List, &one), 400);
+        assert_eq!(shown(3, Detail::Record, &one), 1_000);
+        assert_eq!(shown(1, Detail::Record, &["note", "ref"]), 4_000);
+        assert_eq!(shown(1, Detail::Record, &one), 9_000);
+    }
+
+    #[test]
     fn numbers_are_printed_as_sent_without_float_noise() {
         let float = |text| render_number(text, FieldKind::Float);
         assert_eq!(float("12.50"), "12.5");
@@ -349,7 +455,7 @@ mod tests {
                 .collect();
             let answer = serde_json::to_vec(&rows).unwrap();
             let rows = Rows::parse(&answer).unwrap();
-            let shaped = table(&rows, &schema(), &names(&["name", "ref"]), budget);
+            let shaped = table(&rows, &schema(), &names(&["name", "ref"]), Detail::List, budget);
             prop_assert!(shaped.text.len() <= budget);
             prop_assert!(shaped.shown <= rows.len());
             if rows.len() > 2 {

@@ -12,9 +12,10 @@ use super::{
 };
 use crate::{
     access::{ContextRequest, OdooSession, OperationError},
-    render,
+    render::{self, Detail},
     validation::fields_to_show,
 };
+use gatepost_base::text::CUT_MARK;
 use gatepost_odoo::{Call, Domain, FieldName, ModelName, Operation, Order, RecordId};
 
 /// The maximum number of ids.
@@ -76,7 +77,7 @@ impl ReadTool for Arguments {
         let (found, rendered) = render::off_worker(reading.size(), || {
             let mut rows = merge_responses(&reading.responses)?;
             rows.retain_and_sort_by_ids(&ids);
-            let rendered = render::table(&rows, schema, &shown, MAX_OUTPUT_BYTES);
+            let rendered = render::table(&rows, schema, &shown, Detail::Record, MAX_OUTPUT_BYTES);
             Ok::<_, OperationError>((rows.ids().collect::<Vec<i64>>(), rendered))
         })?;
         let missing: Vec<String> = ids
@@ -92,6 +93,15 @@ impl ReadTool for Arguments {
             .into());
         }
         let mut text = rendered.text;
+        let is_alone = found.len() == 1 && shown.len() == 1;
+        if text.contains(CUT_MARK) {
+            let rest = if is_alone {
+                "The text is too long for a response; the rest is in Odoo."
+            } else {
+                "Long texts are cut; reading one id with only that field shows more."
+            };
+            footer::append_line(&mut text, rest);
+        }
         if rendered.shown < found.len() {
             let rest: Vec<String> = found
                 .iter()

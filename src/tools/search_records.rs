@@ -11,9 +11,10 @@ use super::{
 };
 use crate::{
     access::{ContextRequest, OdooSession, OperationError},
-    render::{self, Rows, SearchPage},
+    render::{self, Detail, Rows, SearchPage},
     validation::{fields_to_show, validate_order},
 };
+use gatepost_base::text::CUT_MARK;
 use gatepost_odoo::{Call, Domain, FieldName, ModelName, Operation, Order};
 
 /// The default for `limit`.
@@ -113,7 +114,7 @@ impl ReadTool for Arguments {
             let mut rows = merge_responses(&reading.responses)?;
             let more = rows.len() > limit;
             rows.truncate(limit);
-            let rendered = render::table(&rows, schema, &shown, MAX_OUTPUT_BYTES);
+            let rendered = render::table(&rows, schema, &shown, Detail::List, MAX_OUTPUT_BYTES);
             Ok::<_, OperationError>((rows.len(), more, rendered))
         })?;
 
@@ -134,6 +135,7 @@ impl ReadTool for Arguments {
                 "records"
             };
             text = rendered.text;
+            let is_cut = text.contains(CUT_MARK);
             if more || rendered.shown < found {
                 let cut = if rendered.shown < found {
                     " (result too long; name fewer fields to see more)"
@@ -150,6 +152,9 @@ impl ReadTool for Arguments {
                 );
             } else {
                 footer::append_line(&mut text, &format!("{} {plural}, no more.", rendered.shown));
+            }
+            if is_cut {
+                footer::append_line(&mut text, "Long texts are cut; read_records shows more.");
             }
         }
         footer::append_unreadable_fields(&mut text, &reading.unreadable_fields);
