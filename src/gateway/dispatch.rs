@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode};
+use jiff::Timestamp;
 
 use super::{
     AcceptedRequest, Gateway, HttpResponse, RequestError, ServerMessages,
@@ -183,7 +184,7 @@ fn instructions(gateway: &Gateway, context: &RequestContext) -> String {
     let can_write = writes
         .into_iter()
         .any(|operation| gateway.allows(context, operation));
-    tools::instructions(context.instance().name(), can_write)
+    tools::instructions(context.instance().name(), can_write, Timestamp::now())
 }
 
 /// A session id for a client that can show forms. Without randomness there is
