@@ -2,8 +2,8 @@
 //! `_optimize_type_datetime` do (Odoo 19, `odoo/orm/domains.py`).
 
 use jiff::{
-    Timestamp, ToSpan as _,
-    civil::{Date, DateTime, Weekday},
+    Span, Timestamp, ToSpan as _,
+    civil::{Date, DateTime, Time, Weekday},
     tz::TimeZone,
 };
 use serde_json::{Value, json};
@@ -85,7 +85,7 @@ fn compared(
                 return Ok((text.into(), operator));
             }
         };
-        // A day is the whole of it.
+        // A day is the whole of it for these two operators, and midnight for the others.
         let (day, operator) = match operator {
             ">" => (day.saturating_add(1.day()), ">="),
             "<=" => (day.saturating_add(1.day()), "<"),
@@ -103,7 +103,9 @@ fn compared(
 
 /// What a text means.
 enum Moment {
+    /// A day as it is written.
     Day(Date),
+    /// A time, or one from now. `today` is midnight.
     Time(DateTime),
 }
 
@@ -124,22 +126,18 @@ fn parse(text: &str, now: Timestamp) -> Option<Moment> {
     }
     let mut time = now.to_zoned(TimeZone::UTC).datetime();
     if is_day {
-        time = time.date().to_datetime(jiff::civil::Time::midnight());
+        time = time.date().to_datetime(Time::midnight());
     }
     for term in terms {
-        time = step(time, term)?;
+        // Python has no years before the first.
+        time = step(time, term).filter(|time| time.year() > 0)?;
     }
-    Some(if is_day && time.time() == jiff::civil::Time::midnight() {
-        Moment::Day(time.date())
-    } else {
-        Moment::Time(time)
-    })
+    Some(Moment::Time(time))
 }
 
 fn step(time: DateTime, term: &str) -> Option<DateTime> {
     let sign = term.chars().next().filter(|sign| "+-=".contains(*sign))?;
     let rest = term.get(1..)?;
-    let midnight = jiff::civil::Time::midnight();
     if let Some(day) = weekday(rest) {
         let offset = i64::from(day.to_sunday_zero_offset())
             - i64::from(time.weekday().to_sunday_zero_offset());
@@ -148,37 +146,62 @@ fn step(time: DateTime, term: &str) -> Option<DateTime> {
             '-' if offset > 0 => offset - 7,
             _ => offset,
         };
-        let at = if sign == '=' { midnight } else { time.time() };
+        let at = if sign == '=' {
+            Time::midnight()
+        } else {
+            time.time()
+        };
         return Some(time.date().checked_add(offset.days()).ok()?.to_datetime(at));
     }
     let (number, unit) = rest.split_at_checked(rest.len().checked_sub(1)?)?;
-    if sign == '=' {
-        let number: i16 = number.parse().ok()?;
-        let small = i8::try_from(number).ok()?;
-        let with = match unit {
-            "d" => time.with().day(small).time(midnight),
-            "m" => time.with().month(small).time(midnight),
-            "y" => time.with().year(number).time(midnight),
-            "H" => time.with().hour(small).minute(0).second(0),
-            "M" => time.with().minute(small).second(0),
-            "S" => time.with().second(small),
-            _ => return None,
-        };
-        return with.subsec_nanosecond(0).build().ok();
+    if !number.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
     }
-    let number: i64 = number.parse().ok()?;
+    let number: i32 = number.parse().ok()?;
+    if sign == '=' {
+        return set(time, unit, i16::try_from(number).ok()?);
+    }
     let number = if sign == '-' { -number } else { number };
+    let span = Span::new();
     let span = match unit {
-        "d" => number.days(),
-        "w" => number.weeks(),
-        "m" => number.months(),
-        "y" => number.years(),
-        "H" => number.hours(),
-        "M" => number.minutes(),
-        "S" => number.seconds(),
+        "d" => span.try_days(number),
+        "w" => span.try_weeks(number),
+        "m" => span.try_months(number),
+        "y" => span.try_years(number),
+        "H" => span.try_hours(number),
+        "M" => span.try_minutes(number),
+        "S" => span.try_seconds(number),
         _ => return None,
     };
-    time.checked_add(span).ok()
+    time.checked_add(span.ok()?).ok()
+}
+
+/// Sets one part of a time and resets the smaller ones. Like dateutil, it cuts off a day
+/// that the month does not have, and leaves a day, month or year that is set to 0.
+fn set(time: DateTime, unit: &str, number: i16) -> Option<DateTime> {
+    let small = i8::try_from(number).ok();
+    let date = |year: i16, month: i8, day: i8| {
+        let first = Date::new(year, month, 1).ok()?;
+        let day = day.min(first.days_in_month());
+        Some(
+            Date::new(year, month, day)
+                .ok()?
+                .to_datetime(Time::midnight()),
+        )
+    };
+    let (year, month, day) = (time.year(), time.month(), time.day());
+    let with = match (unit, number) {
+        ("d" | "m" | "y", 0) => return date(year, month, day),
+        // Every month ends before this day.
+        ("d", _) => return date(year, month, small.unwrap_or(i8::MAX)),
+        ("m", _) => return date(year, small?, day),
+        ("y", _) => return date(number, month, day),
+        ("H", _) => time.with().hour(small?).minute(0).second(0),
+        ("M", _) => time.with().minute(small?).second(0),
+        ("S", _) => time.with().second(small?),
+        _ => return None,
+    };
+    with.subsec_nanosecond(0).build().ok()
 }
 
 fn weekday(name: &str) -> Option<Weekday> {
@@ -192,4 +215,29 @@ fn weekday(name: &str) -> Option<Weekday> {
         "sunday" | "week_start" => Weekday::Sunday,
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Moment, parse};
+
+    // As Odoo 19 answers, with dateutil.
+    #[test]
+    fn day_that_the_month_does_not_have_becomes_its_last() {
+        for (now, text, meant) in [
+            ("2026-02-10T09:30:00Z", "=31d", "2026-02-28T00:00:00"),
+            ("2026-03-31T09:30:00Z", "=2m", "2026-02-28T00:00:00"),
+            ("2026-03-31T09:30:00Z", "=4m =31d", "2026-04-30T00:00:00"),
+            ("2028-02-29T09:30:00Z", "=2027y", "2027-02-28T00:00:00"),
+            ("2026-03-31T09:30:00Z", "=999d", "2026-03-31T00:00:00"),
+            ("2026-03-31T09:30:00Z", "-1m", "2026-02-28T09:30:00"),
+            ("2026-03-31T09:30:00Z", "=0m", "2026-03-31T00:00:00"),
+            ("2026-03-31T09:30:00Z", "today", "2026-03-31T00:00:00"),
+        ] {
+            let Some(Moment::Time(time)) = parse(text, now.parse().unwrap()) else {
+                panic!("{text}");
+            };
+            assert_eq!(time.to_string(), meant, "{now} {text}");
+        }
+    }
 }

@@ -101,15 +101,15 @@ fn dates_in_domains_are_computed_or_refused() {
         call_as(&odoo, ADMIN_KEY, "sale.order/search_count", &body)
     };
     for (from_now, absolute) in [
-        ("today", "2026-11-21"),
+        ("today", "2026-11-21 00:00:00"),
         ("now", "2026-11-21 09:30:00"),
         ("-1d", "2026-11-20 09:30:00"),
-        ("today -1m", "2026-10-21"),
-        ("today +2w -1y", "2025-12-05"),
+        ("today -1m", "2026-10-21 00:00:00"),
+        ("today +2w -1y", "2025-12-05 00:00:00"),
         ("=1d", "2026-11-01 00:00:00"),
-        ("today =10m =5d", "2026-10-05"),
+        ("today =10m =5d", "2026-10-05 00:00:00"),
         ("=monday", "2026-11-16 00:00:00"),
-        ("today -sunday", "2026-11-15"),
+        ("today -sunday", "2026-11-15 00:00:00"),
         ("-3H =0M", "2026-11-21 06:00:00"),
     ] {
         for operator in ["<", "<=", ">", ">="] {
@@ -123,7 +123,19 @@ fn dates_in_domains_are_computed_or_refused() {
     let (until, after) = (orders("<=", "2026-11-21").1, orders(">", "2026-11-21").1);
     assert_eq!(until.as_u64().unwrap() + after.as_u64().unwrap(), 40);
     assert_eq!(orders("<", "2026-11-22").1, until);
-    for nonsense in ["yesterday-ish", "2026-13-45", "=13m", "7d", ""] {
+    for nonsense in [
+        "yesterday-ish",
+        "2026-13-45",
+        "=13m",
+        "7d",
+        "",
+        "+7974y",
+        "+99999y",
+        "-99999m",
+        "-2026y",
+        "=10000y",
+        "--9223372036854775808d",
+    ] {
         let (status, error) = orders(">", nonsense);
         assert_eq!(
             (status, error["name"].as_str()),
