@@ -44,9 +44,7 @@ pub(super) fn resolve_revision(
 /// [`ProtocolError::UnsupportedVersion`].
 pub(super) fn check_notification(transport: &Transport) -> Result<(), ProtocolError> {
     match transport.declared_version() {
-        Some(text) if Revision::parse(text).is_none() && !Revision::looks_stateless(text) => {
-            Err(unsupported(text))
-        }
+        Some(text) if Revision::parse(text).is_none() => Err(unsupported(text)),
         Some(_) | None => Ok(()),
     }
 }

@@ -58,18 +58,4 @@ impl Revision {
             ProtocolEra::Handshake
         }
     }
-
-    /// Whether a text has the form of a stateless revision, even an unknown one: a
-    /// date since 2026-07-28.
-    pub fn looks_stateless(text: &str) -> bool {
-        let date = text.len() == 10
-            && text.bytes().enumerate().all(|(at, b)| {
-                if matches!(at, 4 | 7) {
-                    b == b'-'
-                } else {
-                    b.is_ascii_digit()
-                }
-            });
-        date && text >= Self::V2026_07_28.as_str()
-    }
 }

@@ -15,8 +15,13 @@ const DISCOVER_TTL_MS: u32 = 300_000;
 /// Metadata" and "Server Validation").
 ///
 /// # Errors
-/// [`ProtocolError::HeaderMismatch`], [`ProtocolError::UnsupportedVersion`],
-/// [`ProtocolError::MissingMeta`], in that order for the version.
+/// The first of these that applies:
+/// - [`ProtocolError::MissingMeta`] if the claim is not a string;
+/// - [`ProtocolError::HeaderMismatch`] if `MCP-Protocol-Version` differs from the claim;
+/// - [`ProtocolError::UnsupportedVersion`] if the revision is not served without
+///   `initialize`;
+/// - [`ProtocolError::MissingMeta`] if the client's capabilities are not an object;
+/// - [`ProtocolError::HeaderMismatch`] if `Mcp-Method` or `Mcp-Name` differs from the body.
 pub(super) fn resolve_revision(
     claim: &RawValue,
     request: &Params<'_>,

@@ -148,6 +148,24 @@ fn body_decides_the_era_and_headers_must_match() {
 }
 
 #[test]
+fn notification_of_an_unknown_revision_is_rejected_like_a_request() {
+    let initialized = json!({"jsonrpc": "2.0", "method": "notifications/initialized"});
+    for (version, outcome) in [
+        (None, "silent"),
+        (Some("2025-06-18"), "silent"),
+        (Some("2026-07-28"), "silent"),
+        (Some("2027-01-01"), "-32022"),
+        (Some("garbage"), "-32022"),
+    ] {
+        assert_eq!(
+            classify(&initialized, &http(version, None, None)),
+            outcome,
+            "{version:?}"
+        );
+    }
+}
+
+#[test]
 fn outdated_revision_is_rejected_with_those_of_both_eras() {
     for outdated in ["2024-11-05", "", "2025-06-18, 2025-11-25"] {
         let body = handshake_request("tools/call").to_string();
