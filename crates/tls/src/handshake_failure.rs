@@ -30,8 +30,8 @@ pub enum HandshakeFailure {
     /// The server's certificate is not valid yet.
     #[error("the server's certificate is not valid yet{}", before(*.0))]
     NotYetValid(Option<Timestamp>),
-    /// The server does not answer with TLS.
-    #[error("the server does not answer with TLS: this port speaks plain {}", .0.name())]
+    /// The server's answer is not TLS. Which protocol it is remains unknown.
+    #[error("this port does not speak TLS; perhaps it speaks plain {}", .0.name())]
     NotTls(PeerProtocol),
     /// Any other reason, in the words of the TLS library.
     #[error("the TLS handshake failed: {0}")]
@@ -175,7 +175,7 @@ impl PeerProtocol {
     clippy::wildcard_enum_match_arm,
     reason = "rustls and webpki add errors; those without a text of ours have their own"
 )]
-fn unusable(invalid: &CertificateError) -> Option<&'static str> {
+pub(super) fn unusable(invalid: &CertificateError) -> Option<&'static str> {
     Some(match invalid {
         CertificateError::BadEncoding => "is damaged: it cannot be parsed",
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {

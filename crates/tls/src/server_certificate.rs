@@ -18,7 +18,7 @@ use rustls::{
 };
 use x509_parser::parse_x509_certificate;
 
-use super::{CertificateValidity, HandshakeFailure};
+use super::{CertificateValidity, HandshakeFailure, handshake_failure::unusable};
 
 /// A certificate chain with its private key, which fit together.
 #[derive(Debug)]
@@ -68,6 +68,12 @@ pub enum InvalidPemFile {
     /// It cannot be read.
     #[error("cannot be read: {0}")]
     CannotRead(#[source] io::Error),
+    /// A section of it has no end.
+    #[error("is cut off: a line `-----BEGIN …-----` has no line `-----END …-----`")]
+    CutOff,
+    /// What it holds cannot be parsed.
+    #[error("is damaged: its contents cannot be parsed")]
+    Damaged(#[source] Box<dyn Error + Send + Sync>),
     /// The private key is encrypted.
     #[error("holds a private key that is encrypted with a passphrase")]
     EncryptedKey,
@@ -77,15 +83,15 @@ pub enum InvalidPemFile {
     /// It holds a private key where a certificate is needed.
     #[error("holds a private key and no certificate")]
     HoldsKey,
-    /// It is not PEM.
-    #[error("is not in PEM: {0}")]
-    NotPem(String),
     /// Nothing in it is what is needed.
     #[error("holds no {0} in PEM")]
     Nothing(&'static str),
-    /// The TLS library cannot use it.
-    #[error("cannot be used: {0}")]
-    Unusable(#[source] Box<dyn Error + Send + Sync>),
+    /// The private key is not one that the TLS library can use.
+    #[error("holds a private key that is damaged, or of a kind that is not supported")]
+    UnsupportedKey(#[source] rustls::Error),
+    /// The certificate has a property that TLS servers cannot have, in our words.
+    #[error("holds a certificate that {0}")]
+    Unusable(&'static str),
 }
 
 impl<'a> ServerCertificateFiles<'a> {
@@ -129,7 +135,17 @@ impl<'a> ServerCertificateFiles<'a> {
                 certificate: certificate_path,
                 key: key_path,
             }),
-            Err(error) => Err(of_key(InvalidPemFile::Unusable(error.into()))),
+            Err(rustls::Error::InvalidCertificate(error)) => {
+                let invalid = unusable(&error).map_or_else(
+                    || InvalidPemFile::Damaged(rustls::Error::InvalidCertificate(error).into()),
+                    InvalidPemFile::Unusable,
+                );
+                Err(InvalidServerCertificate::Certificate(
+                    certificate_path,
+                    invalid,
+                ))
+            }
+            Err(error) => Err(of_key(InvalidPemFile::UnsupportedKey(error))),
         }
     }
 }
@@ -180,16 +196,25 @@ impl InvalidServerCertificate {
     pub fn remedy(&self) -> Option<&'static str> {
         match self {
             Self::Certificate(_, problem) | Self::Key(_, problem) => match problem {
-                InvalidPemFile::CannotRead(_) | InvalidPemFile::Unusable(_) => None,
+                InvalidPemFile::CannotRead(_) => None,
+                InvalidPemFile::CutOff | InvalidPemFile::Damaged(_) => {
+                    Some("copy the whole file again from where it was issued, or issue it again")
+                }
                 InvalidPemFile::EncryptedKey => {
                     Some("decrypt it: `openssl pkey -in ENCRYPTED -out KEY`, then `chmod 600 KEY`")
                 }
                 InvalidPemFile::HoldsCertificate | InvalidPemFile::HoldsKey => Some(
                     "`certificate_file` names the certificate, `key_file` its private key; exchange them if they are the wrong way round",
                 ),
-                InvalidPemFile::NotPem(_) | InvalidPemFile::Nothing(_) => Some(
+                InvalidPemFile::Nothing(_) => Some(
                     "PEM is text that begins with `-----BEGIN`; `openssl x509 -inform der -in FILE` converts a certificate in DER",
                 ),
+                InvalidPemFile::UnsupportedKey(_) => Some(
+                    "copy the whole file again, or make another key: RSA with 2048 to 4096 bits, an EC key on P-256 or P-384, or Ed25519",
+                ),
+                InvalidPemFile::Unusable(_) => {
+                    Some("issue another one, of version 3, for this key")
+                }
             },
             Self::KeyMismatch { .. } => Some(
                 "name the key that the certificate was requested with; in a chain, the server's own certificate comes first",
@@ -203,7 +228,7 @@ fn parse_chain(
 ) -> Result<(Vec<CertificateDer<'static>>, CertificateValidity, bool), InvalidPemFile> {
     let chain = CertificateDer::pem_slice_iter(pem)
         .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| InvalidPemFile::NotPem(error.to_string()))?;
+        .map_err(of_pem)?;
     let own = chain.first().ok_or_else(|| {
         if contains(pem, is_private_key) {
             InvalidPemFile::HoldsKey
@@ -211,10 +236,11 @@ fn parse_chain(
             InvalidPemFile::Nothing("certificate")
         }
     })?;
-    let unusable = |error: Box<dyn Error + Send + Sync>| InvalidPemFile::Unusable(error);
-    let (_, parsed) = parse_x509_certificate(own).map_err(|error| unusable(error.into()))?;
-    let time =
-        |seconds: i64| Timestamp::from_second(seconds).map_err(|error| unusable(error.into()));
+    let (_, parsed) =
+        parse_x509_certificate(own).map_err(|error| InvalidPemFile::Damaged(error.into()))?;
+    let time = |seconds: i64| {
+        Timestamp::from_second(seconds).map_err(|error| InvalidPemFile::Damaged(error.into()))
+    };
     let validity = CertificateValidity {
         not_before: time(parsed.validity().not_before.timestamp())?,
         not_after: time(parsed.validity().not_after.timestamp())?,
@@ -226,7 +252,7 @@ fn parse_chain(
 fn parse_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, InvalidPemFile> {
     PrivateKeyDer::from_pem_slice(pem).map_err(|error| {
         if !matches!(error, pem::Error::NoItemsFound) {
-            return InvalidPemFile::NotPem(error.to_string());
+            return of_pem(error);
         }
         if pem
             .windows(ENCRYPTED_KEY.len())
@@ -239,6 +265,14 @@ fn parse_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, InvalidPemFile> {
             InvalidPemFile::Nothing("private key")
         }
     })
+}
+
+fn of_pem(error: pem::Error) -> InvalidPemFile {
+    if matches!(error, pem::Error::MissingSectionEnd { .. }) {
+        InvalidPemFile::CutOff
+    } else {
+        InvalidPemFile::Damaged(error.into())
+    }
 }
 
 /// The label of an encrypted key (RFC 7468, section 11), which the PEM reader skips.
@@ -281,7 +315,9 @@ mod tests {
         let encrypted =
             "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMIIB\n-----END ENCRYPTED PRIVATE KEY-----\n";
         let broken = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n";
-        let pairs: [(&str, Option<&str>, Option<&str>); 11] = [
+        let not_base64 = "-----BEGIN CERTIFICATE-----\n<html>\n-----END CERTIFICATE-----\n";
+        let broken_key = "-----BEGIN PRIVATE KEY-----\nMIIB\n-----END PRIVATE KEY-----\n";
+        let pairs: [(&str, Option<&str>, Option<&str>); 15] = [
             ("right", Some(&certificate), Some(&key)),
             ("no certificate file", None, Some(&key)),
             ("no key file", Some(&certificate), None),
@@ -296,6 +332,20 @@ mod tests {
                 "unfinished certificate",
                 Some("-----BEGIN CERTIFICATE-----\nMIIB\n"),
                 Some(&key),
+            ),
+            ("certificate not in base 64", Some(not_base64), Some(&key)),
+            ("cut key", Some(&certificate), Some(broken_key)),
+            (
+                "unfinished key",
+                Some(&certificate),
+                Some("-----BEGIN PRIVATE KEY-----\nMIIB\n"),
+            ),
+            (
+                "certificate of version 1",
+                Some(include_str!(
+                    "../../../tests/fixtures/identity/version_1_certificate.pem"
+                )),
+                Some(include_str!("../../../tests/fixtures/identity/ec_p256.pem")),
             ),
         ];
         let lines = pairs.map(|(name, certificate, key)| {
