@@ -45,7 +45,7 @@ pub enum CallError {
         limit: Duration,
     },
     /// The response is larger than the limit.
-    #[error("Odoo's response is larger than {} MiB; request fewer records or fields", limit >> 20)]
+    #[error("Odoo's response is larger than {}; request fewer records or fields", size(*limit))]
     TooLarge {
         /// The limit in bytes.
         limit: usize,
@@ -77,7 +77,7 @@ pub enum UnknownOutcome {
         limit: Duration,
     },
     /// The response is larger than the limit.
-    #[error("Odoo's response is larger than {} MiB", limit >> 20)]
+    #[error("Odoo's response is larger than {}", size(*limit))]
     TooLarge {
         /// The limit in bytes.
         limit: usize,
@@ -182,5 +182,16 @@ impl CallError {
             | Self::Paused { .. }
             | Self::Unreachable(_) => return self,
         })
+    }
+}
+
+/// A number of bytes, in the largest unit that divides it.
+pub(super) fn size(bytes: usize) -> String {
+    if bytes >= 1 << 20 && bytes.trailing_zeros() >= 20 {
+        format!("{} MiB", bytes >> 20)
+    } else if bytes >= 1 << 10 && bytes.trailing_zeros() >= 10 {
+        format!("{} KiB", bytes >> 10)
+    } else {
+        format!("{bytes} bytes")
     }
 }

@@ -202,6 +202,11 @@ impl OdooClient {
         answer.map_err(|error| error.after_sending(is_read))
     }
 
+    /// The largest response that the settings allow, in bytes.
+    pub(super) fn max_answer_bytes(&self) -> usize {
+        self.settings.max_answer_bytes
+    }
+
     /// Checks that Odoo responds, without a credential.
     ///
     /// # Errors

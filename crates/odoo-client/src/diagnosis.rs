@@ -4,7 +4,9 @@ use std::{error::Error, io};
 
 use tokio::time::error::Elapsed;
 
-use super::{CallError, ForeignCause, OdooClient, UnknownOutcome};
+use super::{
+    CallError, ForeignCause, OdooClient, UnknownOutcome, call_error::size, exchange::MAX_HEAD_BYTES,
+};
 use gatepost_base::{Diagnosis, error_chain};
 use gatepost_odoo::OdooError;
 use gatepost_tls::{HandshakeFailure, PeerProtocol};
@@ -15,7 +17,12 @@ impl OdooClient {
     /// What the failure of a read with this client means for the administrator.
     pub fn diagnose(&self, error: &CallError) -> Diagnosis {
         match error {
-            CallError::Busy { .. } | CallError::Paused { .. } => Diagnosis::new(
+            CallError::Busy { .. } => Diagnosis::new(
+                "max_in_flight",
+                "the gateway has as many calls in flight or waiting as its limits for this Odoo allow (`max_in_flight`, `max_calls_per_second`)",
+                "check again in a minute; if it stays so, find out why Odoo answers slowly, or raise the limits as far as Odoo can bear",
+            ),
+            CallError::Paused { .. } => Diagnosis::new(
                 "max_calls_per_second",
                 "Odoo, or the proxy in front of it, accepts no more calls for the moment",
                 "check again in a minute; if it stays so, set `max_calls_per_second` to what the server allows",
@@ -72,8 +79,12 @@ impl OdooClient {
             CallError::TooLarge { limit }
             | CallError::OutcomeUnknown(UnknownOutcome::TooLarge { limit }) => Diagnosis::new(
                 "url",
-                format!("the answer is larger than {} MiB", limit >> 20),
-                "check that `url` is the address of an Odoo 19 or later, or raise `max_answer_bytes`",
+                format!("the answer is larger than {}", size(*limit)),
+                if *limit == self.max_answer_bytes() {
+                    "check that `url` is the address of an Odoo 19 or later, or raise `max_answer_bytes`"
+                } else {
+                    "check that `url` is the address of an Odoo 19 or later"
+                },
             ),
             CallError::Unreachable(source) => self.diagnose_unreachable(&**source),
         }
@@ -138,10 +149,17 @@ impl OdooClient {
         if let Some(failure) = HandshakeFailure::find(source, PeerProtocol::Http) {
             return of_handshake(&failure);
         }
-        let is_http = !source
-            .downcast_ref::<hyper::Error>()
-            .is_some_and(hyper::Error::is_parse);
-        if is_http {
+        let parsed = source.downcast_ref::<hyper::Error>();
+        if parsed.is_some_and(hyper::Error::is_parse_too_large) {
+            Diagnosis::new(
+                "url",
+                format!(
+                    "the header of the server's answer is larger than {}, or has more than 100 fields",
+                    size(MAX_HEAD_BYTES)
+                ),
+                "check that `url` is the address of an Odoo 19 or later, and which header fields the proxy in front of it adds",
+            )
+        } else if !parsed.is_some_and(hyper::Error::is_parse) {
             Diagnosis::new(
                 "url",
                 format!(
@@ -158,7 +176,7 @@ impl OdooClient {
             };
             Diagnosis::new(
                 "url",
-                "the server answers with something that is not HTTP",
+                "the server answers with something that is not valid HTTP",
                 remedy,
             )
         }
@@ -174,7 +192,7 @@ impl OdooClient {
             return Diagnosis::new(
                 "url",
                 format!("no connection to {host}, port {port}, could be opened in time"),
-                "check the address, and whether a firewall drops the packets",
+                "check the address, whether the DNS of this machine answers, and whether a firewall drops the packets",
             );
         }
         let kind = source.downcast_ref::<io::Error>().map(io::Error::kind);

@@ -29,6 +29,9 @@ use super::{
     name_lookups::NameLookups,
 };
 
+/// The largest head of a response, in bytes.
+pub(super) const MAX_HEAD_BYTES: usize = 64 << 10;
+
 /// An open connection, ready for one request.
 ///
 /// hyper writes the head and body of a request at once. Odoo needs that: it gives up
@@ -109,7 +112,7 @@ impl OdooConnection {
             progress: Arc::clone(&progress),
         };
         let (sender, connection) = http1::Builder::new()
-            .max_buf_size(64 << 10)
+            .max_buf_size(MAX_HEAD_BYTES)
             .handshake(TokioIo::new(observed))
             .await
             .map_err(|error| CallError::Unreachable(error.into()))?;

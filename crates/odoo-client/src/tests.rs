@@ -687,6 +687,8 @@ fn errors_say_whether_the_call_was_sent_and_what_to_do() {
         },
         CallError::TimedOut { limit: seconds },
         CallError::TooLarge { limit: 1 << 20 },
+        CallError::TooLarge { limit: 64 << 10 },
+        CallError::TooLarge { limit: 1_500_000 },
         CallError::Unreachable("refused".into()),
     ];
     let texts = errors.map(|error| error.to_string());
@@ -698,8 +700,48 @@ fn errors_say_whether_the_call_was_sent_and_what_to_do() {
     Odoo asked for a pause. Nothing was sent; try again in 5 s
     Odoo did not answer within 5 s; try again later, or request less
     Odoo's response is larger than 1 MiB; request fewer records or fields
+    Odoo's response is larger than 64 KiB; request fewer records or fields
+    Odoo's response is larger than 1500000 bytes; request fewer records or fields
     Odoo cannot be reached. Nothing was sent; try again in a minute, then tell the administrator
     ");
+}
+
+#[tokio::test]
+async fn limits_of_the_gateway_and_of_http_are_diagnosed_as_such() {
+    let large = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 70000\r\n\r\n";
+    let long_head = format!("HTTP/1.1 200 OK\r\nX-Long: {}\r\n\r\n", "x".repeat(300_000));
+    let ssh = "SSH-2.0-OpenSSH_9.6\r\n";
+    let mut shown = Vec::new();
+    for answer in [large, &*long_head.leak(), ssh] {
+        let client = OdooClient::new(settings(server_answering(answer).await)).unwrap();
+        let error = client.ping().await.unwrap_err();
+        shown.push(client.diagnose(&error));
+    }
+    let client = OdooClient::new(settings(1)).unwrap();
+    let seconds = Duration::from_secs(5);
+    shown.extend(
+        [
+            CallError::TooLarge { limit: 1 << 20 },
+            CallError::Busy {
+                retry_after: seconds,
+            },
+            CallError::Paused {
+                retry_after: seconds,
+            },
+            CallError::Unreachable(
+                tokio::time::timeout(Duration::ZERO, std::future::pending::<()>())
+                    .await
+                    .unwrap_err()
+                    .into(),
+            ),
+        ]
+        .map(|error| client.diagnose(&error)),
+    );
+    let lines: Vec<String> = shown
+        .iter()
+        .map(|found| format!("{}: {}\n    {}", found.setting, found.cause, found.remedy))
+        .collect();
+    insta::assert_snapshot!(lines.join("\n"));
 }
 
 #[tokio::test]
