@@ -21,11 +21,12 @@ pub(super) trait RedisStream: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> RedisStream for S {}
 
-/// What may be read in return for one request, in bytes: the largest entry of the store
-/// and its frame.
+/// What may be read in return for one write to the stream, in bytes: the largest entry
+/// of the store and its frame. A write may be one request, several, or part of a large
+/// one, so this bounds what Redis can make the gateway buffer, not the single reply.
 const REPLY_BYTES: usize = 4 << 20;
 
-/// What may be read in return for all requests without a reply, in bytes.
+/// What may be read in return for all writes together, in bytes.
 const MAX_OUTSTANDING_BYTES: usize = 64 << 20;
 
 /// A stream that fails when Redis sends more than its replies can need: the client
