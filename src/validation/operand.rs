@@ -83,7 +83,7 @@ fn coerce_value(field: &Field, path: &FieldPath, value: Value) -> Result<Value, 
             return Ok(id.map_or(value, Value::from));
         }
         // An empty text may be an empty field.
-        FieldKind::Selection if !field.selection.is_empty() && text != Some("") => {
+        FieldKind::Selection if !field.selection.is_empty() && value != "" => {
             let wanted = || option_list(&field.selection);
             return option_key(field, &value)
                 .ok_or_else(|| incompatible_value(path, field, &wanted(), &value));
@@ -129,19 +129,26 @@ fn number(value: &Value) -> Option<Value> {
 /// another number than was sent.
 fn whole_number(value: &Value) -> Option<Value> {
     let text = match value {
-        Value::Number(number) => number.to_string(),
+        Value::Number(_) => whole_number(value)?.to_string(),
         Value::String(text) => text.trim().to_owned(),
         Value::Array(_) | Value::Bool(_) | Value::Null | Value::Object(_) => return None,
     };
-    let digits = text.strip_suffix(".0").unwrap_or(&text);
-    digits.parse::<i64>().ok().map(Value::from)
+    let whole = || {
+        let number: f64 = text.parse().ok()?;
+        // Beyond, several whole numbers have the same notation.
+        let is_whole = number.fract() == 0.0 && number.abs() < MAX_EXACT;
+        is_whole.then(|| format!("{number:.0}").parse().ok())?
+    };
+    text.parse::<i64>().ok().or_else(whole).map(Value::from)
 }
 
 /// The key of an option, of which people use the label.
 fn option_key(field: &Field, value: &Value) -> Option<Value> {
     let written = match value {
         // Keys are text even if they look like numbers, such as those of a priority.
-        Value::Number(number) => number.to_string(),
+        Value::Number(number) => {
+            whole_number(value).map_or_else(|| number.to_string(), |whole| whole.to_string())
+        }
         Value::String(text) => text.clone(),
         Value::Array(_) | Value::Bool(_) | Value::Null | Value::Object(_) => return None,
     };
@@ -149,6 +156,9 @@ fn option_key(field: &Field, value: &Value) -> Option<Value> {
     let by_key = by_key.clone().find(|option| *option.key == *written);
     let by_label = || {
         let mut options = field.selection.iter();
+/// The first whole number that is not the only one of its notation as `f64`: 2^53.
+const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
+
         options.find(|option| option.label.eq_ignore_ascii_case(&written))
     };
     by_key

@@ -302,6 +302,20 @@ mod tests {
     }
 
     #[test]
+    fn whole_number_is_accepted_in_any_notation() {
+        for written in ["10.00", "1e1", "10", " 10.0 "] {
+            assert_eq!(coerced("id", json!(written)).unwrap(), json!(10));
+        }
+        assert_eq!(coerced("id", json!(i64::MAX)).unwrap(), json!(i64::MAX));
+        assert_eq!(coerced("active", json!(1.0)).unwrap(), json!(true));
+        assert_eq!(coerced("active", json!(0.0)).unwrap(), json!(false));
+        assert_eq!(coerced("priority", json!(1.0)).unwrap(), json!("1"));
+        for inexact in ["9007199254740993.0", "1e99", "inf", "nan"] {
+            assert!(coerced("id", json!(inexact)).is_err(), "{inexact}");
+        }
+    }
+
+    #[test]
     fn incompatible_value_is_rejected_with_the_accepted_kind() {
         insta::assert_snapshot!(coerced("state", json!("confirmed")).unwrap_err(), @r#"`state` is selection and compares with one of `draft` (Quotation), `sale` (Sales Order), not with `"confirmed"`"#);
         insta::assert_snapshot!(coerced("amount", json!("much")).unwrap_err(), @r#"`amount` is monetary and compares with a number, not with `"much"`"#);
@@ -327,6 +341,8 @@ mod tests {
             ("deadline", json!(20_260_131)),
             ("priority", json!(2)),
             ("state", json!(true)),
+            ("state", json!("   ")),
+            ("active", json!(0.5)),
         ] {
             assert!(coerced(field, value.clone()).is_err(), "{field}: {value}");
         }
