@@ -3,12 +3,18 @@
 //! Odoo 19 also reads times from now, such as `today -7d` and `=monday`
 //! (`odoo/tools/date_utils.py`, `parse_date`). It fails on offsets.
 
-use jiff::{civil::Time, tz::TimeZone};
+use jiff::{
+    civil::{Date, Time},
+    tz::TimeZone,
+};
 
 use super::values::{parse_civil, parse_zoned};
 
 /// What is valid, for an error.
 pub(crate) const VALID_DATE: &str = "a day such as `\"2026-01-31\"`, or one from now such as `\"today -7d\"`, `\"-1m\"` or `\"=monday\"`";
+/// What is valid where equal times are found, for an error.
+pub(crate) const VALID_EXACT_TIME: &str =
+    "a time in UTC such as `\"2026-01-31 13:45:00\"`, of which Odoo finds the whole second";
 /// What is valid, for an error.
 pub(crate) const VALID_DATETIME: &str = "a time in UTC such as `\"2026-01-31 13:45:00\"`, a day, or a time from now such as `\"today -7d\"`, `\"-2H\"` or `\"=monday\"`";
 
@@ -23,8 +29,11 @@ const DAYS: [&str; 8] = [
     "sunday",
     "week_start",
 ];
-/// The most digits in a term, so that no clock overflows.
+/// The most digits in a term.
 const MAX_DIGITS: usize = 5;
+/// How far all terms together may move, in days: 900 years. Odoo fails before the year 1
+/// and after 9999.
+const MAX_DAYS: u64 = 900 * 365;
 
 /// The day in Odoo's form; `None` if the text means none. Like Odoo, it ignores a time
 /// of day.
@@ -38,7 +47,8 @@ pub(crate) fn coerce_date(text: &str) -> Option<String> {
 }
 
 /// The time in Odoo's form, in UTC; `None` if the text means none. A day stays one,
-/// because Odoo compares with the whole of it.
+/// because for `>` and `<=` Odoo compares with the whole of it. For the operators that
+/// find equal times it does not: see [`day_after`].
 pub(crate) fn coerce_datetime(text: &str) -> Option<String> {
     let text = text.trim();
     if is_from_now(text) {
@@ -59,45 +69,71 @@ pub(crate) fn coerce_datetime(text: &str) -> Option<String> {
     (day.year() > 0).then(|| time.map_or_else(|| day.to_string(), at))
 }
 
+/// A day after the operand, of which [`coerce_datetime`] made the form, if that is a day or
+/// computed from now. Odoo finds only one second of it with `=` (Odoo 19,
+/// `odoo/orm/domains.py`, `_optimize_type_datetime`).
+pub(crate) fn day_after(operand: &str) -> Option<String> {
+    if is_from_now(operand) {
+        return Some(format!("{operand} +1d"));
+    }
+    match parse_civil(operand)? {
+        (day, None) => Some(day.tomorrow().unwrap_or(Date::MAX).to_string()),
+        (_, Some(_)) => None,
+    }
+}
+
 /// Whether Odoo computes the text from the time of the request.
 fn is_from_now(text: &str) -> bool {
     let mut terms = text.split_ascii_whitespace().peekable();
     let named = terms.next_if(|term| matches!(*term, "today" | "now"));
-    (named.is_some() || terms.peek().is_some()) && terms.all(is_offset)
+    if named.is_none() && terms.peek().is_none() {
+        return false;
+    }
+    terms
+        .map(offset_days)
+        .try_fold(0_u64, |sum, days| Some(sum + u64::from(days?)))
+        .is_some_and(|days| days <= MAX_DAYS)
 }
 
-/// Whether it is one step from a time to another: `+1m`, `=3H`, `-monday`.
-fn is_offset(term: &str) -> bool {
-    let Some(rest) = term.strip_prefix(['+', '-', '=']) else {
-        return false;
-    };
+/// How many days one step from a time to another can move it, at most: `+1m`, `=3H`,
+/// `-monday`. `None` if it is no step.
+fn offset_days(term: &str) -> Option<u32> {
+    let rest = term.strip_prefix(['+', '-', '='])?;
     if DAYS.contains(&rest) {
-        return true;
+        return Some(7);
     }
     let number = rest.trim_end_matches(|char: char| char.is_ascii_alphabetic());
     let digits = number.bytes().all(|byte| byte.is_ascii_digit());
-    let Some(value) = (digits && number.len() <= MAX_DIGITS)
-        .then(|| number.parse::<u32>().ok())
-        .flatten()
-    else {
-        return false;
-    };
-    let unit = rest.get(number.len()..);
+    if !digits || number.len() > MAX_DIGITS {
+        return None;
+    }
+    let value: u32 = number.parse().ok()?;
+    let unit = rest.get(number.len()..)?;
     if !term.starts_with('=') {
-        return matches!(unit, Some("d" | "w" | "m" | "y" | "H" | "M" | "S"));
+        return match unit {
+            "d" => Some(value),
+            "w" => Some(value * 7),
+            "m" => Some(value * 31),
+            "y" => Some(value * 366),
+            "H" | "M" | "S" => Some(value.div_ceil(24)),
+            _ => None,
+        };
     }
-    match unit {
-        Some("d" | "y") => true,
-        Some("m") => value <= 12,
-        Some("H") => value < 24,
-        Some("M" | "S") => value < 60,
-        Some(_) | None => false,
-    }
+    let is_valid = match unit {
+        "d" => true,
+        "m" => value <= 12,
+        // No year that the other terms could leave the calendar from.
+        "y" => (1_000..=9_000).contains(&value),
+        "H" => value < 24,
+        "M" | "S" => value < 60,
+        _ => false,
+    };
+    is_valid.then_some(0)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{coerce_date, coerce_datetime};
+    use super::{coerce_date, coerce_datetime, day_after};
 
     #[test]
     fn times_get_the_form_of_odoo() {
@@ -134,9 +170,26 @@ mod tests {
             "=monday",
             "+sunday",
             "-1y =12m =31d",
+            "-99999d",
+            "+890y",
+            "=2027y",
+            "=9000y +890y",
         ] {
             assert_eq!(coerce_date(sent).as_deref(), Some(sent));
             assert_eq!(coerce_datetime(sent).as_deref(), Some(sent));
+        }
+    }
+
+    #[test]
+    fn day_or_time_from_now_ends_a_day_later() {
+        for (operand, end) in [
+            ("2026-01-31", Some("2026-02-01")),
+            ("9999-12-31", Some("9999-12-31")),
+            ("today", Some("today +1d")),
+            ("=monday", Some("=monday +1d")),
+            ("2026-01-31 00:00:00", None),
+        ] {
+            assert_eq!(day_after(operand).as_deref(), end, "{operand}");
         }
     }
 
@@ -160,6 +213,13 @@ mod tests {
             "=24H",
             "=60M",
             "-999999d",
+            "+99999y",
+            "-99999m",
+            "-99999w",
+            "+500y +500y",
+            "=99999y",
+            "=9999y",
+            "=26y",
             "+mondays",
             "2026-13-45",
             "2026-02-30",

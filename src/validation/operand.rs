@@ -1,9 +1,9 @@
 //! Coerces the operands of a domain to the fields that they are compared with.
 
-use serde_json::{Number, Value};
+use serde_json::{Number, Value, json};
 
 use super::{
-    date_operand::{self, VALID_DATE, VALID_DATETIME},
+    date_operand::{self, VALID_DATE, VALID_DATETIME, VALID_EXACT_TIME},
     values::option_list,
 };
 use crate::access::OperationError;
@@ -20,13 +20,13 @@ pub(crate) fn coerce_operand(
         OperandKind::List => match value {
             Value::Array(values) => values
                 .into_iter()
-                .map(|value| coerce_value(field, path, value))
+                .map(|value| coerce_value(field, path, operator, value))
                 .collect::<Result<_, _>>()
                 .map(Value::Array),
             other @ (Value::Null | Value::Bool(_) | Value::Number(_)) => Ok(other),
             other @ (Value::String(_) | Value::Object(_)) => Ok(other),
         },
-        OperandKind::Scalar | OperandKind::Sortable => coerce_value(field, path, value),
+        OperandKind::Scalar | OperandKind::Sortable => coerce_value(field, path, operator, value),
         OperandKind::Text if field.kind == FieldKind::Selection => {
             pattern_of_keys(field, path, value)
         }
@@ -57,7 +57,12 @@ fn pattern_of_keys(field: &Field, path: &FieldPath, value: Value) -> Result<Valu
 
 /// One value in the form that the field takes. Some clients can only send text, so
 /// numbers and booleans may be written as text. `false` stands for an empty field.
-fn coerce_value(field: &Field, path: &FieldPath, value: Value) -> Result<Value, OperationError> {
+fn coerce_value(
+    field: &Field,
+    path: &FieldPath,
+    operator: Operator,
+    value: Value,
+) -> Result<Value, OperationError> {
     if value == Value::Bool(false) {
         return Ok(value);
     }
@@ -68,11 +73,18 @@ fn coerce_value(field: &Field, path: &FieldPath, value: Value) -> Result<Value, 
             text.and_then(date_operand::coerce_date).map(Value::from),
             VALID_DATE,
         ),
-        FieldKind::Datetime => (
-            text.and_then(date_operand::coerce_datetime)
-                .map(Value::from),
-            VALID_DATETIME,
-        ),
+        FieldKind::Datetime => {
+            let time = text.and_then(date_operand::coerce_datetime);
+            if operator.operand_kind() == OperandKind::Sortable {
+                (time.map(Value::from), VALID_DATETIME)
+            } else {
+                let end = time.as_deref().and_then(date_operand::day_after);
+                if let (Some(start), Some(end)) = (&time, end) {
+                    return Err(whole_day(path, operator, start, &end));
+                }
+                (time.map(Value::from), VALID_EXACT_TIME)
+            }
+        }
         FieldKind::Float | FieldKind::Monetary => (number(&value), "a number"),
         FieldKind::Integer | FieldKind::Many2oneReference => {
             (whole_number(&value), "a whole number")
@@ -105,7 +117,7 @@ fn coerce_value(field: &Field, path: &FieldPath, value: Value) -> Result<Value, 
 
 fn boolean(value: &Value) -> Option<Value> {
     let written = match value {
-        Value::Number(number) => number.to_string(),
+        Value::Number(_) => whole_number(value)?.to_string(),
         Value::String(text) => text.trim().to_ascii_lowercase(),
         Value::Bool(_) => return Some(value.clone()),
         Value::Array(_) | Value::Null | Value::Object(_) => return None,
@@ -129,7 +141,7 @@ fn number(value: &Value) -> Option<Value> {
 /// another number than was sent.
 fn whole_number(value: &Value) -> Option<Value> {
     let text = match value {
-        Value::Number(_) => whole_number(value)?.to_string(),
+        Value::Number(number) => number.to_string(),
         Value::String(text) => text.trim().to_owned(),
         Value::Array(_) | Value::Bool(_) | Value::Null | Value::Object(_) => return None,
     };
@@ -141,6 +153,9 @@ fn whole_number(value: &Value) -> Option<Value> {
     };
     text.parse::<i64>().ok().or_else(whole).map(Value::from)
 }
+
+/// The first whole number that is not the only one of its notation as `f64`: 2^53.
+const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
 
 /// The key of an option, of which people use the label.
 fn option_key(field: &Field, value: &Value) -> Option<Value> {
@@ -156,14 +171,26 @@ fn option_key(field: &Field, value: &Value) -> Option<Value> {
     let by_key = by_key.clone().find(|option| *option.key == *written);
     let by_label = || {
         let mut options = field.selection.iter();
-/// The first whole number that is not the only one of its notation as `f64`: 2^53.
-const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
-
         options.find(|option| option.label.eq_ignore_ascii_case(&written))
     };
     by_key
         .or_else(by_label)
         .map(|option| Value::from(&*option.key))
+}
+
+/// The error for a day, of which the operator would find one second.
+fn whole_day(path: &FieldPath, operator: Operator, start: &str, end: &str) -> OperationError {
+    let name = path.to_string();
+    let (_, is_negated) = operator.without_negation();
+    let instead = if is_negated {
+        json!(["|", [name, "<", start], [name, ">=", end]])
+    } else {
+        json!([[name, ">=", start], [name, "<", end]])
+    };
+    OperationError::InvalidArgument(format!(
+        "`{path}` is datetime, so `{}` compares with one second of `{start}`, not with the whole day; write two conditions instead: `{instead}`",
+        operator.as_str()
+    ))
 }
 
 fn incompatible_value(

@@ -262,15 +262,19 @@ mod tests {
         .unwrap()
     }
 
-    #[expect(clippy::unwrap_in_result, reason = "a test")]
     fn coerced(field: &str, value: Value) -> Result<Value, String> {
-        let schema = schema();
-        let path = FieldPath::try_from(field).unwrap();
         let operator = if value.is_array() {
             Operator::In
         } else {
             Operator::Equal
         };
+        coerced_for(field, operator, value)
+    }
+
+    #[expect(clippy::unwrap_in_result, reason = "a test")]
+    fn coerced_for(field: &str, operator: Operator, value: Value) -> Result<Value, String> {
+        let schema = schema();
+        let path = FieldPath::try_from(field).unwrap();
         coerce_operand(schema.field(field).unwrap(), &path, operator, value)
             .map_err(|e| e.to_string())
     }
@@ -297,7 +301,7 @@ mod tests {
             coerced("date", json!(["2026-01-31T10:00:00+02:00", false])).unwrap(),
             json!(["2026-01-31 08:00:00", false])
         );
-        assert_eq!(coerced("date", json!("today")).unwrap(), json!("today"));
+        assert_eq!(coerced("deadline", json!("today")).unwrap(), json!("today"));
         assert_eq!(coerced("priority", json!(1)).unwrap(), json!("1"));
     }
 
@@ -315,12 +319,41 @@ mod tests {
         }
     }
 
+    // Odoo finds the second at midnight; with `>`, `>=`, `<` and `<=` it uses the day.
+    #[test]
+    fn equality_of_a_time_and_a_day_is_refused() {
+        let day = json!("2026-01-31");
+        for operator in [
+            Operator::Greater,
+            Operator::GreaterOrEqual,
+            Operator::Less,
+            Operator::LessOrEqual,
+        ] {
+            assert_eq!(coerced_for("date", operator, day.clone()).unwrap(), day);
+        }
+        insta::assert_snapshot!(coerced_for("date", Operator::Equal, day.clone()).unwrap_err(), @r#"`date` is datetime, so `=` compares with one second of `2026-01-31`, not with the whole day; write two conditions instead: `[["date",">=","2026-01-31"],["date","<","2026-02-01"]]`"#);
+        insta::assert_snapshot!(coerced_for("date", Operator::NotIn, json!(["today"])).unwrap_err(), @r#"`date` is datetime, so `not in` compares with one second of `today`, not with the whole day; write two conditions instead: `["|",["date","<","today"],["date",">=","today +1d"]]`"#);
+        for (operator, value) in [
+            (Operator::NotEqual, day),
+            (Operator::In, json!(["2026-01-31 10:00:00", "2026-02-01"])),
+            (Operator::Equal, json!("-1d")),
+        ] {
+            assert!(
+                coerced_for("date", operator, value.clone()).is_err(),
+                "{value}"
+            );
+        }
+        let time = json!("2026-01-31 00:00:00");
+        assert_eq!(coerced("date", time.clone()).unwrap(), time);
+    }
+
     #[test]
     fn incompatible_value_is_rejected_with_the_accepted_kind() {
         insta::assert_snapshot!(coerced("state", json!("confirmed")).unwrap_err(), @r#"`state` is selection and compares with one of `draft` (Quotation), `sale` (Sales Order), not with `"confirmed"`"#);
         insta::assert_snapshot!(coerced("amount", json!("much")).unwrap_err(), @r#"`amount` is monetary and compares with a number, not with `"much"`"#);
         insta::assert_snapshot!(coerced("id", json!(1.5)).unwrap_err(), @"`id` is integer and compares with a whole number, not with `1.5`");
-        insta::assert_snapshot!(coerced("date", json!("yesterday-ish")).unwrap_err(), @r#"`date` is datetime and compares with a time in UTC such as `"2026-01-31 13:45:00"`, a day, or a time from now such as `"today -7d"`, `"-2H"` or `"=monday"`, not with `"yesterday-ish"`"#);
+        insta::assert_snapshot!(coerced("date", json!("yesterday-ish")).unwrap_err(), @r#"`date` is datetime and compares with a time in UTC such as `"2026-01-31 13:45:00"`, of which Odoo finds the whole second, not with `"yesterday-ish"`"#);
+        insta::assert_snapshot!(coerced_for("date", Operator::Less, json!("yesterday-ish")).unwrap_err(), @r#"`date` is datetime and compares with a time in UTC such as `"2026-01-31 13:45:00"`, a day, or a time from now such as `"today -7d"`, `"-2H"` or `"=monday"`, not with `"yesterday-ish"`"#);
         insta::assert_snapshot!(coerced("deadline", json!(["2026-13-45"])).unwrap_err(), @r#"`deadline` is date and compares with a day such as `"2026-01-31"`, or one from now such as `"today -7d"`, `"-1m"` or `"=monday"`, not with `"2026-13-45"`"#);
         let like = |part: &str| {
             let (schema, path) = (schema(), FieldPath::try_from("state").unwrap());
