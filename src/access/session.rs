@@ -16,7 +16,7 @@ use crate::{
 };
 use gatepost_base::{InstanceName, RoleName};
 use gatepost_identity::Caller;
-use gatepost_odoo::{Call, ModelName, OdooError, SystemQuery};
+use gatepost_odoo::{Call, ModelName, OdooError, SystemQuery, UserSearch};
 use gatepost_odoo_client::{CallError, CallStats};
 use gatepost_policy::Policy;
 use gatepost_state::store::StateStore;
@@ -162,6 +162,24 @@ impl OdooSession<'_> {
         let rows: Vec<ExternalIdRow> = serde_json::from_slice(&answer)?;
         let pairs = rows.into_iter().map(|row| (row.module, row.name));
         Ok(Some(pairs.collect()))
+    }
+
+    /// Returns whether the caller finds users by [`find_users`](Self::find_users), because
+    /// this is their model and no rule opens it.
+    pub fn finds_users(&self, model: &ModelName) -> bool {
+        let any = SystemQuery::Users(UserSearch::Ids(Vec::new()));
+        *model == UserSearch::model()
+            && self.may_read(model).is_err()
+            && self.permit_system_query(&any).is_ok()
+    }
+
+    /// Returns the ids and names of active internal users, as a search for
+    /// `display_name` does.
+    ///
+    /// # Errors
+    /// [`OperationError`].
+    pub async fn find_users(&self, search: UserSearch) -> Result<Bytes, OperationError> {
+        self.run_system_query(&SystemQuery::Users(search)).await
     }
 
     /// Returns Odoo's documentation of the methods of a model, if this Odoo user

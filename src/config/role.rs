@@ -27,6 +27,10 @@ pub struct RoleConfig {
     /// Who confirms a change: `client` or `human`, as in the instance.
     /// Default `client`.
     pub approval: Approval,
+    /// Whether its callers find active internal users by name and link them, although no
+    /// rule opens `res.users`. One role with `false` closes it, whatever others allow.
+    #[default(true)]
+    pub find_users: bool,
     /// Limits for its callers that differ from `[limits]`.
     pub limits: Option<RoleLimits>,
     /// The rules (`[[roles.NAME.rules]]`).
@@ -82,6 +86,7 @@ impl RoleConfig {
             rules: self.rules.iter().map(RuleConfig::to_policy).collect(),
             credential: self.credential.clone(),
             write_mode: self.writes.to_mode(self.approval),
+            closes_user_search: !self.find_users,
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::{
     access::{ContextRequest, OdooSession, OperationError},
     render,
 };
-use gatepost_odoo::{Call, Domain, ModelName, Operation};
+use gatepost_odoo::{Call, Domain, ModelName, Operation, UserSearch};
 
 /// The default for `limit`.
 const DEFAULT_LIMIT: u32 = 10;
@@ -26,7 +26,8 @@ pub(super) const TOOL: Tool = Tool {
     name: "find_by_name",
     title: "Find by name",
     description: "Find records of an Odoo model by a part of their name, as Odoo's own search boxes do: \
-                  also by reference, e-mail or code if the model has one. Returns ids and names.",
+                  also by reference, e-mail or code if the model has one. Returns ids and names. \
+                  Finds colleagues in `res.users`.",
     operation: Operation::Read,
     destructive: false,
     returns_records: true,
@@ -58,11 +59,17 @@ impl ReadTool for Arguments {
             context,
         } = self;
         let limit = parse_limit(limit, DEFAULT_LIMIT, MAX_LIMIT)?;
-        access.may_read(&model)?;
+        let finds_users = access.finds_users(&model);
+        if !finds_users {
+            access.may_read(&model)?;
+        }
         if name.chars().count() > MAX_NAME_CHARS || name.contains('\0') {
             return Err(ToolError::InvalidArguments(format!(
                 "invalid argument `name`: a part of a name has at most {MAX_NAME_CHARS} characters and no NUL"
             )));
+        }
+        if finds_users {
+            return find_users(access, name, limit).await;
         }
         let (context, companies) = access.context(context.as_ref(), false).await?;
         let call = Call::name_search(model.clone(), &name, &Domain::default(), limit + 1)
@@ -87,4 +94,27 @@ impl ReadTool for Arguments {
         footer::append_footer(&mut text, access, &model, &companies, false);
         Ok(text)
     }
+}
+
+/// Lists active users. Without a footer, because neither companies nor the context of
+/// the call limit them.
+async fn find_users(
+    access: &OdooSession<'_>,
+    part: String,
+    limit: u32,
+) -> Result<String, ToolError> {
+    let search = UserSearch::Name {
+        part,
+        limit: limit + 1,
+    };
+    let answer = access.find_users(search).await?;
+    let (shaped, more) =
+        render::names(&answer, limit, MAX_OUTPUT_BYTES).map_err(OperationError::from)?;
+    let mut text = shaped.text;
+    if shaped.shown == 0 {
+        text.push_str("No active user has this in their name; try a shorter part.");
+    } else if more {
+        footer::append_line(&mut text, "there are more; give more of the name");
+    }
+    Ok(text)
 }

@@ -12,7 +12,9 @@ use crate::{
     render,
 };
 use gatepost_base::text::{MAX_CELL_CHARS, one_line};
-use gatepost_odoo::{Call, Context, Domain, FieldKind, FieldName, ModelName, RecordId, Schema};
+use gatepost_odoo::{
+    Call, Context, Domain, FieldKind, FieldName, ModelName, RecordId, Schema, UserSearch,
+};
 
 /// Different names that are looked up in one call.
 const MAX_NAMES: usize = 60;
@@ -59,6 +61,22 @@ async fn read_linked_records(
     }
     let mut unseen: BTreeSet<(&ModelName, RecordId)> = BTreeSet::new();
     for (model, to_read) in wanted {
+        if access.finds_users(model) {
+            let ids = to_read.ids.iter().copied().collect();
+            let found = find_users(access, UserSearch::Ids(ids)).await?;
+            let is_missing = |id: &RecordId| found.iter().all(|(known, _)| known != id);
+            unseen.extend(
+                to_read
+                    .ids
+                    .into_iter()
+                    .filter(is_missing)
+                    .map(|id| (model, id)),
+            );
+            for (id, name) in found {
+                names.insert((model.clone(), id), name);
+            }
+            continue;
+        }
         let Some(schema) = readable(access.schema(model).await)? else {
             continue;
         };
@@ -262,14 +280,20 @@ async fn match_shown_record(
     (name, id): (&str, RecordId),
     context: &Context,
 ) -> Result<NameMatch, OperationError> {
-    let records = RecordSnapshot::read(access, (model, &[id]), &[], context).await;
-    let Some(records) = readable(records)? else {
-        return Ok(NameMatch::Unresolved(format!(
-            "is written as a name with an id; write the id alone, `{id}`"
-        )));
+    let known = if access.finds_users(model) {
+        let found = find_users(access, UserSearch::Ids(vec![id])).await?;
+        found.into_iter().next().map(|(_, name)| name)
+    } else {
+        let records = RecordSnapshot::read(access, (model, &[id]), &[], context).await;
+        let Some(records) = readable(records)? else {
+            return Ok(NameMatch::Unresolved(format!(
+                "is written as a name with an id; write the id alone, `{id}`"
+            )));
+        };
+        let is_found = records.missing(&[id]).is_empty();
+        is_found.then(|| records.name(id).to_owned())
     };
-    if records.missing(&[id]).is_empty() {
-        let known = records.name(id);
+    if let Some(known) = known.as_deref() {
         // As it was shown: on one line, and cut if it is long.
         let shown = [MAX_CELL_CHARS, NAME_CHARS, usize::MAX].map(|most| one_line(known, most));
         if known.trim() == name.trim() || shown.iter().any(|shown| shown == name.trim()) {
@@ -295,7 +319,10 @@ async fn match_name(
     name: &str,
     context: &Context,
 ) -> Result<NameMatch, OperationError> {
-    access.may_read(model)?;
+    let finds_users = access.finds_users(model);
+    if !finds_users {
+        access.may_read(model)?;
+    }
     let mut shown = None;
     if let Some(record) = split_shown_record(name) {
         match match_shown_record(access, model, record, context).await? {
@@ -304,18 +331,20 @@ async fn match_name(
             unlike @ NameMatch::Unresolved(_) => shown = Some(unlike),
         }
     }
-    let search = Call::name_search(model.clone(), name, &Domain::default(), MAX_CANDIDATES + 1);
-    let response = match access.call(search.in_context(context.clone())).await {
-        Ok(response) => response,
-        Err(OperationError::Forbidden(why)) => {
-            return Ok(NameMatch::Unresolved(format!("must be an id: {why}")));
+    let limit = MAX_CANDIDATES + 1;
+    let found = if finds_users {
+        let part = name.to_owned();
+        find_users(access, UserSearch::Name { part, limit }).await?
+    } else {
+        let search = Call::name_search(model.clone(), name, &Domain::default(), limit);
+        match access.call(search.in_context(context.clone())).await {
+            Ok(response) => parse_names(&response)?,
+            Err(OperationError::Forbidden(why)) => {
+                return Ok(NameMatch::Unresolved(format!("must be an id: {why}")));
+            }
+            Err(denied) => return Err(denied),
         }
-        Err(denied) => return Err(denied),
     };
-    let found: Vec<(RecordId, String)> = render::parse_names(&response)?
-        .into_iter()
-        .filter_map(|(id, name)| Some((RecordId::try_from(id).ok()?, name)))
-        .collect();
     let is_exact = |candidate: &str| candidate.trim().to_lowercase() == name.trim().to_lowercase();
     let mut exact = found.iter().filter(|(_, candidate)| is_exact(candidate));
     if let (Some((id, name)), None, _) | (None, _, [(id, name)]) =
@@ -346,4 +375,17 @@ async fn match_name(
         "names \"{quoted}\", which matches several records of `{model}`: {}; write the id of the right one",
         candidates.join(", ")
     )))
+}
+
+async fn find_users(
+    access: &OdooSession<'_>,
+    search: UserSearch,
+) -> Result<Vec<(RecordId, String)>, OperationError> {
+    Ok(parse_names(&access.find_users(search).await?)?)
+}
+
+fn parse_names(response: &[u8]) -> Result<Vec<(RecordId, String)>, serde_json::Error> {
+    let found = render::parse_names(response)?.into_iter();
+    let found = found.filter_map(|(id, name)| Some((RecordId::try_from(id).ok()?, name)));
+    Ok(found.collect())
 }

@@ -55,4 +55,6 @@ mod telemetry;
 #[cfg(test)]
 mod test_gateway;
 #[cfg(test)]
+mod users;
+#[cfg(test)]
 mod writes;

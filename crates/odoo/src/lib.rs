@@ -54,4 +54,4 @@ pub use record_id::{InvalidRecordId, RecordId};
 pub use request::{Request, Search};
 pub use row_problems::{RowProblems, format_row_ranges};
 pub use schema::Schema;
-pub use system_query::{CreatedAfter, CreatedRecordsQuery, SystemQuery};
+pub use system_query::{CreatedAfter, CreatedRecordsQuery, SystemQuery, UserSearch};

@@ -39,8 +39,63 @@ pub enum SystemQuery {
     Existing(ModelName, Vec<RecordId>),
     /// Login, name and companies of the current user.
     User(RecordId),
+    /// Active internal users, by id and name. Policy decides who may search.
+    Users(UserSearch),
     /// The id, language and time zone of the current user.
     WhoAmI,
+}
+
+/// A search for active internal users, of whom only the id and the name are read.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum UserSearch {
+    /// Those of these users.
+    Ids(Vec<RecordId>),
+    /// Those with this in their name. Unlike Odoo's `name_search`, it does not search
+    /// the login.
+    Name {
+        /// A part of the name.
+        part: String,
+        /// The maximum number.
+        limit: u32,
+    },
+}
+
+impl UserSearch {
+    /// The model `res.users`.
+    pub fn model() -> ModelName {
+        ModelName::known("res.users")
+    }
+
+    /// The users who are active and internal: neither portal users nor the public one.
+    pub fn active_internal() -> Domain {
+        let only = |name: &'static str, value: bool| {
+            Domain::compare(FieldPath::known(name), Operator::Equal, value)
+        };
+        only("active", true).and(only("share", false))
+    }
+
+    fn to_call(&self) -> Call {
+        let (path, operator, value, limit) = match self {
+            Self::Ids(ids) => {
+                let limit = u32::try_from(ids.len()).unwrap_or(u32::MAX);
+                let ids: Value = ids.iter().map(|id| Value::from(id.get())).collect();
+                ("id", Operator::In, ids, limit)
+            }
+            Self::Name { part, limit } => {
+                let part = Value::from(part.as_str());
+                ("name", Operator::Ilike, part, *limit)
+            }
+        };
+        let domain = Domain::compare(FieldPath::known(path), operator, value);
+        Call::search_read(
+            Self::model(),
+            &domain.and(Self::active_internal()),
+            &[FieldName::known("display_name")],
+            &Order::default(),
+            0,
+            limit,
+        )
+    }
 }
 
 /// A query for records that a user created.
@@ -169,6 +224,7 @@ impl SystemQuery {
                 &[*id],
                 &fields(&["login", "name", "company_id", "company_ids", "lang", "tz"]),
             ),
+            Self::Users(search) => search.to_call(),
             Self::WhoAmI => Call::context_get(),
         }
     }
@@ -187,6 +243,7 @@ impl SystemQuery {
             | Self::Newest(_)
             | Self::Existing(_, _)
             | Self::User(_)
+            | Self::Users(_)
             | Self::WhoAmI => None,
         }
     }

@@ -16,6 +16,8 @@ pub(super) struct EffectiveRules<'a> {
     rules: Vec<RoleRule<'a>>,
     /// A role opens a change only if its write mode is at least this one.
     mode: WriteMode,
+    /// Whether one of the roles closes the search for users.
+    pub(super) closes_user_search: bool,
     /// What was decided before about reading one model.
     read_access: Option<&'a ReadAccess>,
 }
@@ -32,10 +34,11 @@ pub(super) struct RoleRule<'a> {
 }
 
 impl<'a> EffectiveRules<'a> {
-    pub(super) fn new(rules: impl Iterator<Item = RoleRule<'a>>) -> Self {
+    pub(super) fn new(rules: impl Iterator<Item = RoleRule<'a>>, closes_user_search: bool) -> Self {
         Self {
             rules: rules.collect(),
             mode: WriteMode::RequireHuman,
+            closes_user_search,
             read_access: None,
         }
     }

@@ -32,6 +32,7 @@ mod role;
 mod row_filter;
 mod rule;
 mod rule_text;
+mod user_search;
 mod with_check;
 mod write_authorizer;
 mod write_mode;

@@ -87,11 +87,21 @@ impl WriteAuthorizer<'_> {
         };
         let id = id.and_then(|id| RecordId::try_from(id).ok());
         let (relation, id) = relation.zip(id).ok_or_else(refused)?;
-        if self.may_read(&relation, &[id])? {
+        if self.may_read(&relation, &[id])? || self.may_link_users(model, &relation, &[id]) {
             Ok(())
         } else {
             Err(refused().into())
         }
+    }
+
+    /// Whether a record of the model may link to these users, although no rule opens
+    /// `res.users`.
+    fn may_link_users(&self, model: &ModelName, relation: &ModelName, ids: &[RecordId]) -> bool {
+        let users = self.rules.linkable_users(model, relation);
+        users.is_some_and(|users| {
+            let outside = self.record_facts.uncovered(relation, ids, &users);
+            outside.is_empty()
+        })
     }
 
     /// Permits the commands of a relation to many (Odoo 19, `odoo/orm/commands.py`),
@@ -111,6 +121,8 @@ impl WriteAuthorizer<'_> {
         // A list that shows another record's links the line to that record,
         // whatever its values say, so where the line will be is unknown.
         let shows_other = owned && parent.is_none();
+        // Such a list may also be emptied, which shows no user.
+        let lists_users = !owned && self.rules.linkable_users(of.model, relation).is_some();
         for command in value.as_array().ok_or_else(malformed)? {
             let parts = command.as_array().ok_or_else(malformed)?;
             let part = |at: usize| parts.get(at).unwrap_or(&Value::Null);
@@ -140,6 +152,15 @@ impl WriteAuthorizer<'_> {
                 Some(2) => {
                     self.authorize_access(relation, Operation::Delete, &[id()?])?;
                 }
+                Some(3 | 5) if lists_users => {}
+                Some(4) if lists_users => {
+                    self.authorize_linked_users(of.model, relation, field, &[id()?])?;
+                }
+                Some(6) if lists_users => {
+                    let ids = part(2).as_array().ok_or_else(malformed)?;
+                    let ids = ids.iter().map(record_id).collect::<Result<Vec<_>, _>>()?;
+                    self.authorize_linked_users(of.model, relation, field, &ids)?;
+                }
                 Some(3) => self.authorize_unlink(relation, owned, &[id()?])?,
                 Some(4) => self.authorize_link(relation, owned, &[id()?], parent)?,
                 // Only Odoo knows which records these are.
@@ -154,6 +175,24 @@ impl WriteAuthorizer<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Permits linking these users in a list, although no rule opens `res.users`.
+    fn authorize_linked_users(
+        &self,
+        model: &ModelName,
+        relation: &ModelName,
+        field: &Field,
+        ids: &[RecordId],
+    ) -> Result<(), AccessError> {
+        if self.may_link_users(model, relation, ids) {
+            return Ok(());
+        }
+        Err(Forbidden::Linking {
+            model: model.clone(),
+            field: field.name.clone(),
+        }
+        .into())
     }
 
     /// Refuses records of a model if the rules limit those with these values.

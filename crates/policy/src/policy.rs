@@ -177,7 +177,8 @@ impl Policy {
 
     /// Permits a query of Gatepost's own, for any caller with access to the
     /// instance. Some need a rule that allows reading a model
-    /// ([`SystemQuery::required_model`]).
+    /// ([`SystemQuery::required_model`]); a search for users is closed where a role
+    /// closes it, or a rule denies `res.users`.
     ///
     /// # Errors
     /// [`Forbidden`] otherwise.
@@ -190,6 +191,9 @@ impl Policy {
         match query.required_model() {
             Some(model) => self.allow(roles, instance, model, Operation::Read)?,
             None => self.allow_instance(roles, instance)?,
+        }
+        if matches!(query, SystemQuery::Users(_)) {
+            self.effective_rules(roles, instance).allow_user_search()?;
         }
         Ok(Permitted::by_policy(query.to_call()))
     }
@@ -372,7 +376,9 @@ impl Policy {
         roles: &'a [RoleName],
         instance: &'a InstanceName,
     ) -> EffectiveRules<'a> {
-        EffectiveRules::new(self.rules(roles, instance))
+        let mut known = roles.iter().filter_map(|role| self.roles.get(role));
+        let closes_user_search = known.any(|role| role.closes_user_search);
+        EffectiveRules::new(self.rules(roles, instance), closes_user_search)
     }
 
     /// The rules that apply. Linear, because policies have tens of rules.

@@ -14,4 +14,7 @@ pub struct Role {
     pub credential: Option<CredentialName>,
     /// How freely callers may change what the rules open.
     pub write_mode: WriteMode,
+    /// Whether its callers may not find active internal users by name and link them
+    /// without a rule that opens `res.users`, whatever other roles allow.
+    pub closes_user_search: bool,
 }

@@ -10,7 +10,7 @@ use super::{ADMIN_KEY, INTERNAL_KEY, SALES_KEY, fake_odoo};
 ///
 /// Those left out need methods, settings or a second database that the simulator
 /// does not have.
-const REPLAYED: [&str; 54] = [
+const REPLAYED: [&str; 56] = [
     "auth.ok",
     "auth.none",
     "auth.bad_key",
@@ -65,6 +65,8 @@ const REPLAYED: [&str; 54] = [
     "err.group_order",
     "err.group_not_stored",
     "err.group_sum_of_text",
+    "users.by_name",
+    "users.by_id",
 ];
 
 /// The name of an exchange, the key to send, and the replacements in its body.
@@ -75,7 +77,7 @@ type AdaptedExchange = (
 );
 
 /// The exchanges that write, or need another user or other ids.
-const REPLAYED_ADAPTED: [AdaptedExchange; 32] = [
+const REPLAYED_ADAPTED: [AdaptedExchange; 33] = [
     ("act.action_archive", ADMIN_KEY, &[("[8]", "[2]")]),
     ("act.action_confirm", ADMIN_KEY, &[("28", "26")]),
     ("act.message_post", ADMIN_KEY, &[]),
@@ -116,6 +118,7 @@ const REPLAYED_ADAPTED: [AdaptedExchange; 32] = [
     ("ok.default_get", ADMIN_KEY, &[]),
     ("ok.write", ADMIN_KEY, &[("64,65", "20,21")]),
     ("rep.portal_url", ADMIN_KEY, &[]),
+    ("users.portal", ADMIN_KEY, &[("[4,6]", "[4,3]")]),
 ];
 
 /// The exchanges whose message is exactly the same here.

@@ -1295,3 +1295,81 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn users_are_linked_without_a_rule_only_if_they_are_active_and_internal() {
+    let users = Domain::parse(&json!([["active", "=", true], ["share", "=", false]])).unwrap();
+    let found = |found: bool| {
+        let users = users.clone();
+        move |asked: &Value| {
+            let asked = Domain::parse(asked).unwrap();
+            found && asked.implies(&users)
+        }
+    };
+    let schemas = || {
+        let mut schemas = super::reads::schemas();
+        for model in ["project.task", "res.company"] {
+            let fields = json!({"id": {"type": "integer"},
+                "user_ids": {"type": "many2many", "relation": "res.users"}});
+            let schema = Schema::parse(fields.to_string().as_bytes()).unwrap();
+            schemas.add_schema(name(model), schema);
+        }
+        schemas
+    };
+    let link = |rules: &[Rule], model: &str, values: &Value, active: bool| {
+        let values = values.as_object().unwrap().clone();
+        let call = Call::write(name(model), &ids(&[7]), values);
+        permit_with_search_results(rules, &call, schemas(), found(active)).is_ok()
+    };
+    let all = || rule("*", "*", &[READ, WRITE]);
+    let denies = |model: &str, fields: &str| Rule {
+        deny: true,
+        fields: vec![pattern(fields)],
+        ..rule("*", model, &[READ])
+    };
+    let one = json!({"user_id": 7});
+    assert!(link(&[all()], "res.partner", &one, true));
+    assert!(!link(&[all()], "res.partner", &one, false));
+    assert!(!link(
+        &[all(), denies("res.users", "*")],
+        "res.partner",
+        &one,
+        true
+    ));
+    assert!(!link(
+        &[all(), denies("res.*", "name")],
+        "res.partner",
+        &one,
+        true
+    ));
+    assert!(link(
+        &[all(), denies("res.*", "email")],
+        "res.partner",
+        &one,
+        true
+    ));
+    for (command, needs_search) in [
+        (json!([[4, 7]]), true),
+        (json!([[6, 0, [7, 8]]]), true),
+        (json!([[3, 7]]), false),
+        (json!([[5]]), false),
+    ] {
+        let many = json!({ "user_ids": command });
+        assert!(link(&[all()], "project.task", &many, true), "{many}");
+        assert_eq!(
+            link(&[all()], "project.task", &many, false),
+            !needs_search,
+            "{many}"
+        );
+        // It would give the user access to the company.
+        assert!(!link(&[all()], "res.company", &many, true), "{many}");
+    }
+    for command in [
+        json!([[0, 0, {"login": "x"}]]),
+        json!([[1, 7, {"login": "x"}]]),
+        json!([[2, 7]]),
+    ] {
+        let many = json!({ "user_ids": command });
+        assert!(!link(&[all()], "project.task", &many, true), "{many}");
+    }
+}

@@ -54,6 +54,7 @@ pub(super) fn some_roles(input: &mut Unstructured<'_>) -> Result<Roles> {
         let role = Role {
             rules,
             credential: None,
+            closes_user_search: false,
             write_mode: *input.choose(&[
                 WriteMode::Direct,
                 WriteMode::Confirm,
