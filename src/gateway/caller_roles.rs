@@ -1,5 +1,7 @@
 //! Which roles and which Odoo user a caller has, and how to get more.
 
+use std::collections::BTreeSet;
+
 use super::{
     Gateway, RequestError, Unauthenticated,
     authentication::{Authenticated, AuthenticatedToken},
@@ -9,7 +11,7 @@ use super::{
 use crate::{access::UnknownCredential, tools::Tool};
 use gatepost_base::{CredentialName, InstanceName, RoleName};
 use gatepost_identity::{AmbiguousCredential, Caller, Challenge, Now, choose_credential};
-use gatepost_odoo::Operation;
+use gatepost_odoo::{ModelName, Operation};
 use gatepost_policy::WriteMode;
 
 impl Gateway {
@@ -97,6 +99,18 @@ impl Gateway {
                 || self
                     .policy
                     .allows_any_method(roles, instance, |method| tool.calls(method)))
+    }
+
+    /// The models for which the tool is open to the caller, if it is for one method and
+    /// the roles name all models that have it.
+    pub(super) fn models_of_tool(
+        &self,
+        context: &RequestContext,
+        tool: &Tool,
+    ) -> Option<BTreeSet<ModelName>> {
+        let (roles, instance) = (&context.caller.roles, context.instance().name());
+        let method = tool.only_method()?;
+        self.policy.models_with_method(roles, instance, &method)
     }
 
     /// The error that asks the holder of a token to request more scopes; `None` if no

@@ -161,7 +161,8 @@ impl Conversation<'_> {
             Method::ToolsList => {
                 let cursor = request.params.cursor()?;
                 let allows = |tool: &Tool| gateway.allows_tool(context, tool);
-                let page = tools::list(allows, cursor.as_deref(), request.era())?;
+                let models = |tool: &Tool| gateway.models_of_tool(context, tool);
+                let page = tools::list(allows, models, cursor.as_deref(), request.era())?;
                 respond.result(id, page)
             }
         };

@@ -1,23 +1,26 @@
 //! The response to `tools/list`.
 
-use std::sync::LazyLock;
+use std::{borrow::Cow, collections::BTreeSet, sync::LazyLock};
 
 use serde::Serialize;
 use serde_json::{Value, json, value::RawValue};
 
 use super::{ALL, Tool};
 use gatepost_mcp::{ProtocolEra, ProtocolError};
+use gatepost_odoo::ModelName;
 
 /// Tools on one page of the list.
 const PAGE_SIZE: usize = 50;
 /// How long a client may cache the list, in milliseconds.
 const TTL_MS: u32 = 300_000;
+/// The most models that a description names.
+const MAX_NAMED_MODELS: usize = 8;
 
 /// One page of the list.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ToolListPage {
-    tools: Vec<&'static RawValue>,
+    tools: Vec<Cow<'static, RawValue>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     next_cursor: Option<String>,
     /// 2026-07-28, "Caching"; older clients do not know it.
@@ -59,19 +62,38 @@ fn entry(tool: &Tool) -> Value {
     })
 }
 
+/// The entry with the models for which the tool is open in its description.
+fn with_models(entry: &RawValue, models: &BTreeSet<ModelName>) -> Option<Box<RawValue>> {
+    let mut entry: Value = serde_json::from_str(entry.get()).ok()?;
+    let names: Vec<String> = models.iter().map(|model| format!("`{model}`")).collect();
+    let description = entry.get_mut("description")?;
+    *description = format!("{} Only for {}.", description.as_str()?, names.join(", ")).into();
+    serde_json::value::to_raw_value(&entry).ok()
+}
+
 /// Returns a page of the tools that are open to the caller, in a fixed order.
+///
+/// `models` returns those for which a tool is open, if the roles name them all. The
+/// description names them if they are few; a tool that is open for none is left out.
 ///
 /// # Errors
 /// [`ProtocolError::InvalidParams`] if the cursor is invalid.
 pub fn list(
     opens: impl Fn(&Tool) -> bool,
+    models: impl Fn(&Tool) -> Option<BTreeSet<ModelName>>,
     cursor: Option<&str>,
     era: ProtocolEra,
 ) -> Result<ToolListPage, ProtocolError> {
-    let open: Vec<&'static RawValue> = ENTRIES
+    let open: Vec<Cow<'static, RawValue>> = ENTRIES
         .iter()
         .filter(|(tool, _)| opens(tool))
-        .map(|(_, entry)| &**entry)
+        .filter_map(|(tool, entry)| match models(tool) {
+            Some(models) if models.is_empty() => None,
+            Some(models) if models.len() <= MAX_NAMED_MODELS => {
+                with_models(entry, &models).map(Cow::Owned)
+            }
+            Some(_) | None => Some(Cow::Borrowed(&**entry)),
+        })
         .collect();
     let begin = match cursor {
         None => 0,
@@ -113,7 +135,8 @@ mod tests {
     #[test]
     fn tool_list_stays_small_and_uses_only_simple_schemas() {
         let page =
-            serde_json::to_string(&list(|_| true, None, ProtocolEra::Stateless).unwrap()).unwrap();
+            serde_json::to_string(&list(|_| true, |_| None, None, ProtocolEra::Stateless).unwrap())
+                .unwrap();
         assert!(page.len() < 16_000, "{} bytes", page.len());
         for word in ["$ref", "anyOf", "oneOf", "$schema", "$defs", "{}"] {
             assert!(!page.contains(word), "{word}");
@@ -123,11 +146,12 @@ mod tests {
     #[test]
     fn caller_without_access_sees_no_tools_and_bad_cursor_is_rejected() {
         let none =
-            serde_json::to_value(list(|_| false, None, ProtocolEra::Handshake).unwrap()).unwrap();
+            serde_json::to_value(list(|_| false, |_| None, None, ProtocolEra::Handshake).unwrap())
+                .unwrap();
         assert_eq!(none, serde_json::json!({ "tools": [] }));
         for strange in ["", "x", "tools-0", "tools-99", "tools--1"] {
             assert!(
-                list(|_| true, Some(strange), ProtocolEra::Handshake).is_err(),
+                list(|_| true, |_| None, Some(strange), ProtocolEra::Handshake).is_err(),
                 "{strange}"
             );
         }

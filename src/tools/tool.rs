@@ -70,6 +70,11 @@ impl Tool {
         (self.handler)(self, access, arguments)
     }
 
+    /// The one method that it calls, if it is for one.
+    pub fn only_method(&self) -> Option<MethodName> {
+        (self.name == post_message::TOOL.name).then(|| MethodName::known("message_post"))
+    }
+
     /// Whether it can call the method, if it is a tool that calls methods at all.
     pub fn calls(&self, method: &MethodName) -> bool {
         (method.as_str() == "message_post") == (self.name == post_message::TOOL.name)

@@ -243,6 +243,29 @@ impl Policy {
         })
     }
 
+    /// The models on which the method may be called; `None` if a pattern opens it,
+    /// because only Odoo knows its models.
+    pub fn models_with_method(
+        &self,
+        roles: &[RoleName],
+        instance: &InstanceName,
+        method: &MethodName,
+    ) -> Option<BTreeSet<ModelName>> {
+        let rules = self.effective_rules(roles, instance);
+        let opening = rules.rules().iter().map(|ruled| ruled.rule);
+        let opening = opening.filter(|rule| !rule.deny && rule.methods.contains(method));
+        let mut models = BTreeSet::new();
+        for pattern in opening.flat_map(|rule| &rule.models) {
+            let name = pattern.to_string();
+            let model = ModelName::try_from(name.as_str()).ok();
+            let model = model.filter(|_| !pattern.is_prefix())?;
+            if rules.allow_method(&model, method, None).is_ok() {
+                models.insert(model);
+            }
+        }
+        Some(models)
+    }
+
     /// Whether any role opens any change in the instance.
     pub fn allows_any_write(&self, instance: &InstanceName) -> bool {
         let changing = self

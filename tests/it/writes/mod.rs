@@ -215,6 +215,38 @@ fn tools_that_call_methods_are_listed_if_a_rule_has_one_for_them() {
 }
 
 #[test]
+fn post_message_is_listed_with_its_models_if_the_roles_name_them_all() {
+    let description = |rules: &str| {
+        let list = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"});
+        let answer = stage("direct", rules, &[]).post(&list).json();
+        let tools = answer["result"]["tools"].as_array().unwrap().iter();
+        let mut posting = tools.filter(|tool| tool["name"] == "post_message");
+        posting.next().map(|tool| {
+            let text = tool["description"].as_str().unwrap();
+            text.split_once("preview first.").unwrap().1.to_owned()
+        })
+    };
+    let posts = |models: &str| format!("{{ models = {models}, methods = [\"message_post\"] }}");
+    let denies = r#"{ models = ["sale.*"], deny = true }"#;
+    let named = posts(r#"["sale.order", "crm.lead"]"#);
+    assert_eq!(
+        description(&format!("[{named}]")).as_deref(),
+        Some(" Only for `crm.lead`, `sale.order`.")
+    );
+    assert_eq!(
+        description(&format!("[{named}, {denies}]")).as_deref(),
+        Some(" Only for `crm.lead`.")
+    );
+    let pattern = posts(r#"["sale.*"]"#);
+    assert_eq!(
+        description(&format!("[{named}, {pattern}]")).as_deref(),
+        Some("")
+    );
+    let denied = posts(r#"["sale.order"]"#);
+    assert_eq!(description(&format!("[{denied}, {denies}]")), None);
+}
+
+#[test]
 fn records_are_created_updated_and_deleted() {
     let stage = direct();
     let before = stage.fake_odoo.snapshot();
