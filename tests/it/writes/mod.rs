@@ -279,6 +279,41 @@ fn records_are_created_updated_and_deleted() {
 }
 
 #[test]
+fn result_of_create_never_shows_what_a_rule_hides() {
+    let hidden =
+        r#"[{ models = ["*"], operations = ["read", "create"], hidden_fields = ["user_id"] }]"#;
+    let create = json!({"model": "crm.lead", "values": [{"name": "Chairs"}]});
+    let [hidden, all] = [hidden, ALL]
+        .map(|rules| answered(&stage("direct", rules, &[]), "create_records", &create));
+    assert!(hidden.contains("Set by Odoo: stage_id"), "{hidden}");
+    assert!(!hidden.contains("user_id"), "{hidden}");
+    assert!(all.contains("user_id: Mitchell Admin"), "{all}");
+}
+
+#[test]
+fn results_that_cut_a_text_say_once_how_to_read_more() {
+    let stage = direct();
+    let long = "word ".repeat(3_000);
+    let values = json!({"model": "crm.lead", "ids": [1, 2, 3], "values": {"description": long}});
+    answered(&stage, "update_records", &values);
+    let fields =
+        |fields: &[&str], id: u32| json!({"model": "crm.lead", "ids": [id], "fields": fields});
+    let search =
+        json!({"model": "crm.lead", "domain": [["id", "<", 4]], "fields": ["description"]});
+    let list = answered(&stage, "search_records", &search);
+    assert_eq!(list.matches("read_records shows more").count(), 1, "{list}");
+    let record = answered(&stage, "read_records", &fields(&["name", "description"], 1));
+    assert_eq!(
+        record
+            .matches("reading one id with only that field")
+            .count(),
+        1
+    );
+    let alone = answered(&stage, "read_records", &fields(&["description"], 1));
+    assert!(alone.contains(long.trim()) && !alone.contains("cut"));
+}
+
+#[test]
 fn odoo_refusal_keeps_its_wording_and_changes_nothing() {
     let stage = direct();
     let confirmed = stage.fake_odoo.snapshot();
