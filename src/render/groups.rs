@@ -2,10 +2,10 @@
 
 use jiff::{
     ToSpan,
-    civil::{Date, DateTime},
+    civil::{Date, DateTime, Time, Weekday},
     tz::TimeZone,
 };
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::{Rendered, table::render_number};
 use gatepost_base::text::{MAX_CELL_CHARS, append, append_one_line, one_line, truncated};
@@ -87,6 +87,68 @@ impl Groups {
         let is_plain =
             text.len() <= MAX_CONDITION_BYTES && one_line(&text, MAX_CONDITION_BYTES) == text;
         is_plain.then_some(text)
+    }
+
+    /// Adds empty groups for the periods without records, between the first and the
+    /// last group and within `bounds`, which are the days that the domain names. Groups
+    /// without a date stay last. Other groupings get each of their values in each
+    /// period. Returns `None`, and changes nothing, if there would be more than
+    /// `max_groups`.
+    pub fn fill_periods(
+        &mut self,
+        columns: &[GroupColumn],
+        zone: &TimeZone,
+        bounds: (Option<Date>, Option<Date>),
+        max_groups: usize,
+    ) -> Option<()> {
+        let (period, others) = columns.split_first()?;
+        let granularity = period.granularity?;
+        let others: Vec<&GroupColumn> = others.iter().filter(|one| !one.is_measure).collect();
+        let start_of = |group: &Map<String, Value>| {
+            let start = group.get(&period.key)?.get(0)?.as_str()?;
+            Some(local_time(start, period.kind, zone)?.date())
+        };
+        let starts: Vec<Date> = self.0.iter().filter_map(start_of).collect();
+        let (Some(first), Some(last)) = (starts.iter().min(), starts.iter().max()) else {
+            return Some(());
+        };
+        let weekday = first.weekday();
+        let bound = |day: Option<Date>| period_start(day?, granularity, weekday);
+        let from = bound(bounds.0).map_or(*first, |day| day.min(*first));
+        let to = bound(bounds.1).map_or(*last, |day| day.max(*last));
+        let values_of = |group: &Map<String, Value>| -> Vec<Value> {
+            let values = others.iter().map(|one| group.get(&one.key).cloned());
+            values.map(Option::unwrap_or_default).collect()
+        };
+        let mut combinations: Vec<Vec<Value>> = Vec::new();
+        for group in &self.0 {
+            let values = values_of(group);
+            if !combinations.contains(&values) {
+                combinations.push(values);
+            }
+        }
+        let mut filled = Vec::new();
+        let mut day = from;
+        while day <= to {
+            for values in &combinations {
+                let is_this = |group: &&Map<String, Value>| {
+                    start_of(group) == Some(day) && values_of(group) == *values
+                };
+                let group = match self.0.iter().find(is_this) {
+                    Some(group) => group.clone(),
+                    None => empty_group(columns, &written_start(day, period.kind, zone)?, values),
+                };
+                filled.push(group);
+            }
+            if filled.len() > max_groups {
+                return None;
+            }
+            day = next_period(day, granularity)?;
+        }
+        let dateless = self.0.iter().filter(|group| start_of(group).is_none());
+        filled.extend(dateless.cloned());
+        self.0 = filled;
+        Some(())
     }
 
     /// Renders one group a line below the headings. The text never exceeds
@@ -186,6 +248,51 @@ impl GroupColumn {
     }
 }
 
+/// A group without records: nothing is counted and summed, and there is no average.
+fn empty_group(columns: &[GroupColumn], start: &str, others: &[Value]) -> Map<String, Value> {
+    let mut others = others.iter();
+    let mut group = Map::new();
+    for (at, column) in columns.iter().enumerate() {
+        let value = if at == 0 {
+            json!([start, ""])
+        } else if column.is_measure {
+            let is_zero = column.key == "__count"
+                || column.key.ends_with(":sum")
+                || column.key.contains(":count");
+            if is_zero {
+                0.into()
+            } else {
+                Value::Bool(false)
+            }
+        } else {
+            others.next().cloned().unwrap_or_default()
+        };
+        group.insert(column.key.clone(), value);
+    }
+    group
+}
+
+/// A date, or a time in the zone, as Odoo writes it: times are in UTC.
+fn local_time(text: &str, kind: FieldKind, zone: &TimeZone) -> Option<DateTime> {
+    if kind != FieldKind::Datetime {
+        let day = Date::strptime("%Y-%m-%d", text).ok()?;
+        return Some(day.to_datetime(Time::midnight()));
+    }
+    let utc = DateTime::strptime("%Y-%m-%d %H:%M:%S", text).ok()?;
+    Some(zone.to_datetime(TimeZone::UTC.to_timestamp(utc).ok()?))
+}
+
+/// The day, in the zone, of a time or a date in a domain.
+pub fn day_of(text: &str, kind: FieldKind, zone: &TimeZone) -> Option<Date> {
+    // Of a day alone, that day is meant.
+    let kind = if text.len() == 10 {
+        FieldKind::Date
+    } else {
+        kind
+    };
+    local_time(text, kind, zone).map(DateTime::date)
+}
+
 /// A period by its first moment: `2026-10`, `2026-Q4`, `2026-W49 (2026-11-30 to
 /// 2026-12-06)`. Odoo returns times in UTC.
 fn render_period(
@@ -194,21 +301,14 @@ fn render_period(
     kind: FieldKind,
     zone: &TimeZone,
 ) -> Option<String> {
-    let start = if kind == FieldKind::Datetime {
-        let utc = DateTime::strptime("%Y-%m-%d %H:%M:%S", start).ok()?;
-        zone.to_datetime(TimeZone::UTC.to_timestamp(utc).ok()?)
-    } else {
-        Date::strptime("%Y-%m-%d", start)
-            .ok()?
-            .to_datetime(jiff::civil::Time::midnight())
-    };
+    let start = local_time(start, kind, zone)?;
     let day = start.date();
     Some(match granularity {
         Granularity::Hour => start.strftime("%Y-%m-%d %H:00").to_string(),
         Granularity::Week => {
             let last = day.checked_add(6.days()).ok()?;
             let week = day.iso_week_date();
-            if week.weekday() == jiff::civil::Weekday::Monday {
+            if week.weekday() == Weekday::Monday {
                 format!("{}-W{:02} ({day} to {last})", week.year(), week.week())
             } else {
                 format!("{day} to {last}")
@@ -227,6 +327,60 @@ fn render_period(
         | Granularity::QuarterNumber
         | Granularity::YearNumber => day.to_string(),
     })
+}
+
+/// The first day of the period that a day is in. Weeks begin on `first_weekday`.
+fn period_start(day: Date, granularity: Granularity, first_weekday: Weekday) -> Option<Date> {
+    match granularity {
+        Granularity::Day => Some(day),
+        Granularity::Week => {
+            let since = day.weekday().since(first_weekday);
+            day.checked_sub(i64::from(since).days()).ok()
+        }
+        Granularity::Month => Some(day.first_of_month()),
+        Granularity::Quarter => Date::new(day.year(), (day.month() - 1) / 3 * 3 + 1, 1).ok(),
+        Granularity::Year => Some(day.first_of_year()),
+        Granularity::Hour
+        | Granularity::HourNumber
+        | Granularity::DayOfWeek
+        | Granularity::DayOfMonth
+        | Granularity::DayOfYear
+        | Granularity::IsoWeekNumber
+        | Granularity::MonthNumber
+        | Granularity::QuarterNumber
+        | Granularity::YearNumber => None,
+    }
+}
+
+/// The first day of the next period.
+fn next_period(start: Date, granularity: Granularity) -> Option<Date> {
+    let length = match granularity {
+        Granularity::Day => 1.day(),
+        Granularity::Week => 7.days(),
+        Granularity::Month => 1.month(),
+        Granularity::Quarter => 3.months(),
+        Granularity::Year => 1.year(),
+        Granularity::Hour
+        | Granularity::HourNumber
+        | Granularity::DayOfWeek
+        | Granularity::DayOfMonth
+        | Granularity::DayOfYear
+        | Granularity::IsoWeekNumber
+        | Granularity::MonthNumber
+        | Granularity::QuarterNumber
+        | Granularity::YearNumber => return None,
+    };
+    start.checked_add(length).ok()
+}
+
+/// The first moment of a period, as Odoo writes it.
+fn written_start(day: Date, kind: FieldKind, zone: &TimeZone) -> Option<String> {
+    if kind != FieldKind::Datetime {
+        return Some(day.to_string());
+    }
+    let moment = zone.to_timestamp(day.to_datetime(Time::midnight())).ok()?;
+    let utc = moment.to_zoned(TimeZone::UTC);
+    Some(utc.strftime("%Y-%m-%d %H:%M:%S").to_string())
 }
 
 /// A part of a date, which Odoo returns as a number with a fraction.
@@ -253,7 +407,7 @@ mod tests {
     use jiff::tz::TimeZone;
     use serde_json::json;
 
-    use super::{GroupColumn, Groups, render_period};
+    use super::{GroupColumn, Groups, day_of, render_period};
     use gatepost_odoo::{FieldKind, Granularity};
 
     fn column(key: &str, kind: FieldKind) -> GroupColumn {
@@ -326,6 +480,74 @@ mod tests {
             shown("2026-11-28 23:00:00", Granularity::Week),
             "2026-11-29 to 2026-12-05"
         );
+    }
+
+    #[test]
+    fn empty_periods_are_filled_for_each_value_of_the_other_groupings() {
+        let group = |start: serde_json::Value, state: &str, count: u8| json!({"date:month": start, "state": state, "__count": count, "amount:sum": count, "amount:avg": count});
+        let at = |start: &str| json!([start, ""]);
+        let answer = json!([
+            group(at("2026-09-30 22:00:00"), "draft", 3),
+            group(at("2026-11-30 23:00:00"), "sale", 1),
+            group(json!(false), "sale", 2),
+        ]);
+        let month = GroupColumn {
+            granularity: Some(Granularity::Month),
+            is_measure: false,
+            ..column("date:month", FieldKind::Datetime)
+        };
+        let columns = [
+            month,
+            column("state", FieldKind::Selection),
+            column("__count", FieldKind::Integer),
+            column("amount:sum", FieldKind::Monetary),
+            column("amount:avg", FieldKind::Float),
+        ];
+        let zone = TimeZone::get("Europe/Brussels").unwrap();
+        let bounds = (
+            day_of("2026-09-15 10:00:00", FieldKind::Datetime, &zone),
+            None,
+        );
+        let mut groups = Groups::parse(answer.to_string().as_bytes()).unwrap();
+        assert!(groups.fill_periods(&columns, &zone, bounds, 7).is_none());
+        assert_eq!(groups.len(), 3);
+        groups.fill_periods(&columns, &zone, bounds, 8).unwrap();
+        insta::assert_snapshot!(groups.table(&columns, &zone, 9_999).text, @"
+        date:month | state | count | amount:sum | amount:avg
+        2026-09 | draft | 0 | 0 | 
+        2026-09 | sale | 0 | 0 | 
+        2026-10 | draft | 3 | 3 | 3
+        2026-10 | sale | 0 | 0 | 
+        2026-11 | draft | 0 | 0 | 
+        2026-11 | sale | 0 | 0 | 
+        2026-12 | draft | 0 | 0 | 
+        2026-12 | sale | 1 | 1 | 1
+        (none) | sale | 2 | 2 | 2
+        ");
+    }
+
+    #[test]
+    fn weeks_are_filled_from_the_first_weekday_that_odoo_uses() {
+        let week = GroupColumn {
+            granularity: Some(Granularity::Week),
+            ..column("day:week", FieldKind::Date)
+        };
+        let columns = [GroupColumn {
+            is_measure: false,
+            ..week
+        }];
+        let answer = br#"[{"day:week":["2026-11-29",""]},{"day:week":["2026-12-13",""]}]"#;
+        let mut groups = Groups::parse(answer).unwrap();
+        let zone = TimeZone::UTC;
+        let bounds = (None, day_of("2026-12-23", FieldKind::Date, &zone));
+        groups.fill_periods(&columns, &zone, bounds, 99).unwrap();
+        insta::assert_snapshot!(groups.table(&columns, &zone, 9_999).text, @"
+        day:week
+        2026-11-29 to 2026-12-05
+        2026-12-06 to 2026-12-12
+        2026-12-13 to 2026-12-19
+        2026-12-20 to 2026-12-26
+        ");
     }
 
     #[test]

@@ -20,7 +20,7 @@ pub use default_fields::default_fields;
 pub use describe::{FieldSelector, describe};
 pub use documentation::{Documentation, MethodDocumentation, methods};
 pub use footer::{Footer, footer};
-pub use groups::{GroupColumn, Groups};
+pub use groups::{GroupColumn, Groups, day_of};
 pub use models::{ModelEntry, models, parse_models};
 pub use names::{names, parse_names};
 pub use off_worker::off_worker;

@@ -1,6 +1,8 @@
 //! The tool `aggregate_records`.
 
-use jiff::tz::TimeZone;
+use std::collections::BTreeSet;
+
+use jiff::{civil::Date, tz::TimeZone};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, de};
 use serde_json::Value;
@@ -13,13 +15,13 @@ use super::{
 };
 use crate::{
     access::{ContextRequest, OdooSession, OperationError},
-    render::{GroupColumn, Groups, SearchPage},
+    render::{GroupColumn, Groups, SearchPage, day_of},
     validation::{AggregationPlan, AggregationRequest, PlannedGrouping, PlannedMeasure},
 };
 use gatepost_base::text::pluralize;
 use gatepost_odoo::{
-    Aggregation, Call, Comparison, Context, Domain, FieldKind, FieldName, Grouping, Measure,
-    ModelName, Operation, RequestedMeasure,
+    Aggregation, Call, Comparison, Context, Domain, FieldKind, FieldName, Granularity, GroupKey,
+    Grouping, Measure, ModelName, Operand, Operation, Operator, RequestedMeasure, Term,
 };
 
 /// The default for `limit`.
@@ -65,6 +67,9 @@ struct Arguments {
     having: Vec<Having>,
     /// Such as `amount_total:sum desc`. Default: dates in order, else the first measure, largest first.
     order: Option<String>,
+    /// Whether to add empty periods to a series: dates grouped by day to year, before anything else.
+    #[serde(default)]
+    fill: bool,
     /// How many groups, 1 to 500. Default 50.
     #[schemars(extend("minimum" = 1, "maximum" = 500))]
     limit: Option<i64>,
@@ -113,6 +118,7 @@ impl ReadTool for Arguments {
             measures,
             having,
             order,
+            fill,
             limit,
             cursor,
             archived,
@@ -133,6 +139,11 @@ impl ReadTool for Arguments {
         let plan = access
             .validate_aggregation(&model, &model_access, &request)
             .await?;
+        if fill && !can_be_filled(&plan) {
+            return Err(ToolError::InvalidArguments(
+                "invalid argument `fill`: it needs a date by day, week, month, quarter or year as the first of `group_by`, in its own order, and no `having`".to_owned(),
+            ));
+        }
         let domain = access.validate_domain(&model, domain).await?;
         let (context, companies) = access.context(context.as_ref(), archived).await?;
         let context = in_time_zone_of_user(&plan, context, access).await?;
@@ -159,6 +170,13 @@ impl ReadTool for Arguments {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let more = groups.len() > limit;
         groups.truncate(limit);
+        if fill {
+            fill_periods(&mut groups, &plan, &aggregation.domain, &context)
+                .filter(|()| !more && page.offset == 0)
+                .ok_or_else(|| ToolError::InvalidArguments(format!(
+                    "invalid argument `fill`: there are more than {limit} groups; use longer periods, a narrower domain, or a `limit` of up to {MAX_LIMIT}"
+                )))?;
+        }
         // One group is its own total, unless others were filtered out.
         let has_totals = !plan.groupings.iter().all(|one| one.is_added_currency)
             && page.offset == 0
@@ -211,6 +229,70 @@ async fn in_time_zone_of_user(
     })
 }
 
+/// Whether its groups are a series of periods, all of which are in the response.
+fn can_be_filled(plan: &AggregationPlan) -> bool {
+    let (Some(first), Some(order)) = (plan.groupings.first(), plan.order.first()) else {
+        return false;
+    };
+    let granularity = first.grouping.granularity;
+    granularity.is_some_and(|one| one.is_period() && one != Granularity::Hour)
+        && order.key == GroupKey::Grouping(first.grouping.clone())
+        && !order.descending
+        && plan.having.is_empty()
+}
+
+/// Adds the empty periods between the days that the domain names, or that have
+/// records. Returns `None` if there are too many.
+fn fill_periods(
+    groups: &mut Groups,
+    plan: &AggregationPlan,
+    domain: &Domain,
+    context: &Context,
+) -> Option<()> {
+    let zone = zone_of(context);
+    let groupings = plan.groupings.iter().map(of_grouping);
+    let measures = plan.measures.iter().map(of_measure);
+    let bounds = plan
+        .groupings
+        .first()
+        .map(|series| days_of(domain, series, &zone));
+    let columns: Vec<GroupColumn> = groupings.chain(measures).collect();
+    let max = usize::try_from(MAX_LIMIT).unwrap_or(usize::MAX);
+    groups.fill_periods(&columns, &zone, bounds.unwrap_or_default(), max)
+}
+
+/// The first and the last day that a domain without alternatives allows.
+fn days_of(
+    domain: &Domain,
+    series: &PlannedGrouping,
+    zone: &TimeZone,
+) -> (Option<Date>, Option<Date>) {
+    let (mut first, mut last) = (None, None);
+    for term in domain.terms() {
+        let condition = match term {
+            Term::Condition(condition) => condition,
+            Term::And | Term::Constant(_) => continue,
+            Term::Not | Term::Or => return (None, None),
+        };
+        let Operand::Value(Value::String(text)) = &condition.operand else {
+            continue;
+        };
+        let day = day_of(text, series.field.kind, zone);
+        let Some(day) = day.filter(|_| condition.path == series.grouping.path) else {
+            continue;
+        };
+        let operator = condition.operator;
+        if matches!(operator, Operator::Greater | Operator::GreaterOrEqual) {
+            first = Some(day);
+        } else if operator == Operator::LessOrEqual {
+            last = Some(day);
+        } else if operator == Operator::Less {
+            last = day.yesterday().ok();
+        }
+    }
+    (first, last)
+}
+
 fn zone_of(context: &Context) -> TimeZone {
     let zone = context.tz.as_deref().map(TimeZone::get);
     zone.and_then(Result::ok).unwrap_or(TimeZone::UTC)
@@ -260,7 +342,10 @@ impl Answer<'_> {
     fn append(&self, text: &mut String, is_first_page: bool) -> usize {
         let measures: Vec<GroupColumn> = self.plan.measures.iter().map(of_measure).collect();
         let count = Measure::Count.to_string();
-        let is_empty = self.groups.is_empty() || self.groups.first_number(&count) == Some(0);
+        // Odoo returns one group of nothing if there are no groupings.
+        let counts_nothing =
+            self.plan.groupings.is_empty() && self.groups.first_number(&count) == Some(0);
+        let is_empty = self.groups.is_empty() || counts_nothing;
         if is_empty {
             let line = match (is_first_page, self.plan.having.is_empty()) {
                 (true, true) => "No record matches.",
@@ -314,10 +399,12 @@ impl Answer<'_> {
     /// Appends what a reader must know to understand the numbers.
     fn append_remarks(&self, text: &mut String, context: &Context) {
         let mut remark = |line: String| footer::append_line(text, &line);
-        for planned in self.constant_currencies() {
-            if let Some(currency) = self.groups.constant(&of_grouping(planned)) {
-                remark(format!("amounts are in {currency}"));
-            }
+        let currencies = self.constant_currencies().map(of_grouping);
+        let currencies: BTreeSet<String> = currencies
+            .filter_map(|column| self.groups.constant(&column))
+            .collect();
+        for currency in currencies {
+            remark(format!("amounts are in {currency}"));
         }
         if !self.plan.without_currency.is_empty() {
             remark(format!(

@@ -288,3 +288,38 @@ fn hidden_currency_is_said_where_amounts_are_added() {
     );
     assert_eq!(sent(&stage)[0]["groupby"], json!([]));
 }
+
+#[test]
+fn series_of_periods_is_filled_within_the_days_of_the_domain() {
+    let stage = TestGateway::anonymous();
+    let series = json!({
+        "model": "sale.order", "group_by": ["date_order:year"], "fill": true,
+        "domain": [["date_order", ">=", "2019-05-01"], ["id", "=", 1]],
+    });
+    let text = aggregate(&stage, &series);
+    let years = text.lines().skip(1).take_while(|line| line.contains(" | "));
+    let years: Vec<&str> = years.collect();
+    assert_eq!(years[..2], ["2019 | 0", "2020 | 0"], "{text}");
+    assert!(
+        years.len() > 6 && years.last().unwrap().ends_with(" | 1"),
+        "{text}"
+    );
+    assert!(text.contains("\ntotal: count=1\n"), "{text}");
+    for (group_by, more) in [
+        (json!(["state"]), json!({})),
+        (json!(["date_order:hour"]), json!({})),
+        (json!(["date_order:month"]), json!({"order": "count desc"})),
+        (
+            json!(["date_order:month"]),
+            json!({"having": [["count", ">", 1]]}),
+        ),
+        (json!(["date_order:day"]), json!({"limit": 2})),
+    ] {
+        let mut arguments = json!({"model": "sale.order", "group_by": group_by, "fill": true});
+        arguments
+            .as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        assert!(refusal(&stage, &arguments).contains("`fill`"));
+    }
+}
