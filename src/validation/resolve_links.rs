@@ -377,7 +377,7 @@ async fn match_name(
     )))
 }
 
-async fn find_users(
+pub(crate) async fn find_users(
     access: &OdooSession<'_>,
     search: UserSearch,
 ) -> Result<Vec<(RecordId, String)>, OperationError> {

@@ -12,8 +12,8 @@ use super::{
     conflict::{difference, read_tracked, report_text, validate_restored, with_notes},
     entry::UndoEntry,
     fingerprints::is_same,
-    linked_records::{defaulted_fields, find_deleted_links},
-    restore::{DeletedLinks, RestoreTarget, RestoredValues, is_empty},
+    linked_records::{defaulted_fields, find_lost_links},
+    restore::{LostLinks, RestoreTarget, RestoredValues, is_empty},
     x2many_lines::list_ids,
     x2many_list::X2manyList,
 };
@@ -207,7 +207,7 @@ async fn recreation(
     }
     let records = entry.before.rows().map(|(_, row)| (&schema, row));
     let sources = records.chain(lists.iter().flat_map(X2manyList::sources));
-    let deleted = find_deleted_links(access, sources, &context).await?;
+    let lost = find_lost_links(access, sources, &context).await?;
     let writable = access
         .writable_schema(&entry.model, Operation::Create)
         .await?;
@@ -217,7 +217,7 @@ async fn recreation(
         schema: &schema,
         writable: &writable,
         operation: Operation::Create,
-        deleted: &deleted,
+        lost: &lost,
         defaulted: &defaulted,
     };
     let nothing = Map::new();
@@ -227,7 +227,7 @@ async fn recreation(
     for id in &ids {
         let row = entry.before.row(*id).unwrap_or(&nothing);
         let mut restored = target.values_to_recreate(&entry.fields, row);
-        let known = (&*lists, &deleted, &*ids);
+        let known = (&*lists, &lost, &*ids);
         add_lists(&mut restored, row, entry, &target, known);
         for field in restored.omitted {
             *omitted.entry(field).or_default() += 1;
@@ -265,7 +265,7 @@ fn add_lists(
     row: &Map<String, Value>,
     entry: &UndoEntry,
     target: &RestoreTarget<'_>,
-    (lists, deleted, recreated): (&[X2manyList<'_>], &DeletedLinks, &[RecordId]),
+    (lists, lost, recreated): (&[X2manyList<'_>], &LostLinks, &[RecordId]),
 ) {
     for name in &entry.fields {
         let field = target.schema.field(name.as_str());
@@ -285,7 +285,7 @@ fn add_lists(
             let own = own.map(|why| (name.clone(), why));
             restored.omitted.extend(own);
         }
-        let (commands, missing) = list.restore_commands(deleted, (&before, &[]), &[]);
+        let (commands, missing) = list.restore_commands(lost, (&before, &[]), &[]);
         if !commands.is_empty() {
             let name = name.as_str().to_owned();
             restored.values.insert(name, commands.into());

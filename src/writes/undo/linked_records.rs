@@ -4,37 +4,53 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
-use super::restore::{DeletedLinks, is_empty, links_in_value};
-use crate::access::{OdooSession, OperationError, RecordSnapshot, readable};
-use gatepost_odoo::{Call, Context, FieldName, ModelName, RecordId, Schema};
+use super::restore::{LostLinks, is_empty, links_in_value};
+use crate::{
+    access::{OdooSession, OperationError, RecordSnapshot, readable},
+    validation::resolve_links::find_users,
+};
+use gatepost_odoo::{Call, Context, FieldName, ModelName, RecordId, Schema, UserSearch};
 
-/// The linked records that do not exist any more, or that the caller cannot see.
-/// Where the caller may not read the model at all, policy decides on the link
-/// itself.
-pub(super) async fn find_deleted_links(
+/// The links of these rows that cannot be restored.
+pub(super) async fn find_lost_links(
     access: &OdooSession<'_>,
     sources: impl Iterator<Item = (&Schema, &Map<String, Value>)>,
     context: &Context,
-) -> Result<DeletedLinks, OperationError> {
+) -> Result<LostLinks, OperationError> {
+    let mut lost = LostLinks::default();
     let mut wanted: BTreeMap<ModelName, BTreeSet<RecordId>> = BTreeMap::new();
     for (schema, row) in sources {
         let values = row
             .iter()
             .filter_map(|(name, value)| Some((schema.field(name)?, value)));
-        for (model, id) in values.flat_map(|(field, value)| links_in_value(field, value)) {
-            wanted.entry(model).or_default().insert(id);
+        for (field, value) in values {
+            let linked = field.relation.iter();
+            let closed = linked
+                .filter(|model| access.may_read(model).is_err() && !access.finds_users(model));
+            lost.models.extend(closed.cloned());
+            for (model, id) in links_in_value(field, value) {
+                wanted.entry(model).or_default().insert(id);
+            }
         }
     }
-    let mut deleted = DeletedLinks::new();
     for (model, ids) in wanted {
         let ids: Vec<RecordId> = ids.into_iter().collect();
-        let records = RecordSnapshot::read(access, (&model, &ids), &[], context).await;
-        if let Some(records) = readable(records)? {
-            let missing = records.missing(&ids).into_iter();
-            deleted.extend(missing.map(|id| (model.clone(), id)));
+        if access.finds_users(&model) {
+            let found = find_users(access, UserSearch::Ids(ids.clone())).await?;
+            let missing = ids.into_iter();
+            let missing = missing.filter(|id| found.iter().all(|(known, _)| known != id));
+            lost.records.extend(missing.map(|id| (model.clone(), id)));
+            continue;
         }
+        let records = RecordSnapshot::read(access, (&model, &ids), &[], context).await;
+        let Some(records) = readable(records)? else {
+            lost.models.insert(model);
+            continue;
+        };
+        let missing = records.missing(&ids).into_iter();
+        lost.records.extend(missing.map(|id| (model.clone(), id)));
     }
-    Ok(deleted)
+    Ok(lost)
 }
 
 /// Those of the fields that Odoo fills in when a new record gets no value for

@@ -9,8 +9,14 @@ use gatepost_odoo::{
     Field, FieldClass, FieldKind, FieldName, ModelName, Operation, RecordId, Schema,
 };
 
-/// Linked records that do not exist any more, or that the caller cannot see.
-pub(super) type DeletedLinks = BTreeSet<(ModelName, RecordId)>;
+/// Links that cannot be restored.
+#[derive(Debug, Default)]
+pub(super) struct LostLinks {
+    /// Linked records that do not exist any more, or that the caller cannot see.
+    pub(super) records: BTreeSet<(ModelName, RecordId)>,
+    /// Models to which the caller may not link, because it may not read them.
+    pub(super) models: BTreeSet<ModelName>,
+}
 
 /// A model whose records get their values back.
 #[derive(Debug)]
@@ -21,7 +27,7 @@ pub(super) struct RestoreTarget<'a> {
     pub(super) writable: &'a Schema,
     /// Whether records are updated or created.
     pub(super) operation: Operation,
-    pub(super) deleted: &'a DeletedLinks,
+    pub(super) lost: &'a LostLinks,
     /// The fields that Odoo fills in if they get no value.
     pub(super) defaulted: &'a BTreeSet<FieldName>,
 }
@@ -51,15 +57,24 @@ impl RestoreTarget<'_> {
         if self.writable.field(name.as_str()).is_none() {
             return Err("may not be written by you through this gateway".to_owned());
         }
-        let mut links = links_in_value(field, given).into_iter();
+        let links = links_in_value(field, given);
+        if let Some((model, _)) = links
+            .iter()
+            .find(|(model, _)| self.lost.models.contains(model))
+        {
+            return Err(format!(
+                "linked to `{model}`, which you may not read, so that it cannot be linked again"
+            ));
+        }
+        let mut links = links.iter();
         if field.kind != FieldKind::Many2many
-            && let Some((model, id)) = links.find(|link| self.deleted.contains(link))
+            && let Some((model, id)) = links.find(|link| self.lost.records.contains(link))
         {
             return Err(format!(
                 "linked to the record {id} of `{model}`, which does not exist any more or cannot be seen by you"
             ));
         }
-        to_written_form(field, given, self.deleted).ok_or_else(|| "is not stored".to_owned())
+        to_written_form(field, given, self.lost).ok_or_else(|| "is not stored".to_owned())
     }
 
     /// The values that create a record again. Empty values are written only
@@ -74,6 +89,10 @@ impl RestoreTarget<'_> {
             let given = row.get(name.as_str()).filter(|given| !is_empty(given));
             let field = self.schema.field(name.as_str());
             if field.is_some_and(|field| field.kind == FieldKind::One2many) {
+                continue;
+            }
+            let relation = field.and_then(|field| field.relation.as_ref());
+            if given.is_none() && relation.is_some_and(|model| self.lost.models.contains(model)) {
                 continue;
             }
             if let Some(given) = given {
@@ -134,7 +153,7 @@ impl RestoreTarget<'_> {
         };
         let lost: Vec<String> = links_in_value(field, given)
             .into_iter()
-            .filter(|link| self.deleted.contains(link))
+            .filter(|link| self.lost.records.contains(link))
             .map(|(_, id)| id.to_string())
             .collect();
         if !lost.is_empty() {
@@ -204,7 +223,7 @@ pub(super) fn is_empty(value: &Value) -> bool {
 }
 
 /// A value that Odoo returned, in the form in which it is written.
-fn to_written_form(field: &Field, given: &Value, deleted: &DeletedLinks) -> Option<Value> {
+fn to_written_form(field: &Field, given: &Value, lost: &LostLinks) -> Option<Value> {
     match field.kind.class() {
         FieldClass::Binary
         | FieldClass::One2many
@@ -217,7 +236,7 @@ fn to_written_form(field: &Field, given: &Value, deleted: &DeletedLinks) -> Opti
         FieldClass::Many2many => {
             let links = links_in_value(field, given).into_iter();
             let ids: Vec<RecordId> = links
-                .filter(|link| !deleted.contains(link))
+                .filter(|link| !lost.records.contains(link))
                 .map(|(_, id)| id)
                 .collect();
             Some(json!([[6, 0, ids]]))

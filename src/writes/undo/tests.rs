@@ -9,7 +9,7 @@ use super::{
     entry::{RequestedValues, UndoEntry, UndoKind, change_key},
     fingerprints::FieldFingerprints,
     operation::{release_undo, reserve_undo},
-    restore::{DeletedLinks, RestoreTarget, grouped},
+    restore::{LostLinks, RestoreTarget, grouped},
     tracked_fields::{restorable_fields, tracked_fields, tracked_fields_of_new},
     x2many_lines::X2manyLines,
     x2many_list::list_commands,
@@ -214,15 +214,17 @@ fn without_fingerprints_requested_values_decide_the_current_state() {
 #[test]
 fn restored_values_are_in_the_form_that_odoo_accepts() {
     let (schema, said) = (schema(), BTreeSet::new());
-    let gone = DeletedLinks::from([
-        (ModelName::try_from("crm.tag").unwrap(), id(3)),
-        (ModelName::try_from("res.users").unwrap(), id(9)),
-    ]);
+    let gone = LostLinks {
+        records: [("crm.tag", 3), ("res.users", 9)]
+            .map(|(model, number)| (ModelName::try_from(model).unwrap(), id(number)))
+            .into(),
+        models: BTreeSet::new(),
+    };
     let target = RestoreTarget {
         schema: &schema,
         writable: &schema,
         operation: Operation::Write,
-        deleted: &gone,
+        lost: &gone,
         defaulted: &said,
     };
     let back = target.values_to_restore(
@@ -264,7 +266,7 @@ fn restored_values_are_in_the_form_that_odoo_accepts() {
 
 #[test]
 fn recreated_record_empties_fields_that_odoo_would_fill_in() {
-    let (schema, gone) = (schema(), DeletedLinks::new());
+    let (schema, gone) = (schema(), LostLinks::default());
     let open = Schema::from_fields(
         schema
             .fields()
@@ -276,7 +278,7 @@ fn recreated_record_empties_fields_that_odoo_would_fill_in() {
         schema: &schema,
         writable: &open,
         operation: Operation::Create,
-        deleted: &gone,
+        lost: &gone,
         defaulted: &said,
     };
     let row = map(
@@ -296,12 +298,12 @@ fn recreated_record_empties_fields_that_odoo_would_fill_in() {
 #[test]
 fn restored_list_regains_its_lines_and_loses_new_ones() {
     let schema = lines_schema();
-    let (gone, said) = (DeletedLinks::new(), BTreeSet::new());
+    let (gone, said) = (LostLinks::default(), BTreeSet::new());
     let target = |operation| RestoreTarget {
         schema: &schema,
         writable: &schema,
         operation,
-        deleted: &gone,
+        lost: &gone,
         defaulted: &said,
     };
     let lines = X2manyLines {

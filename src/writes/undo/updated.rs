@@ -15,7 +15,7 @@ use super::{
     current_state::{CurrentLists, CurrentState, current_state},
     entry::UndoEntry,
     fingerprints::is_same,
-    linked_records::find_deleted_links,
+    linked_records::find_lost_links,
     restore::{RestoreTarget, grouped},
     x2many_list::X2manyList,
 };
@@ -235,12 +235,12 @@ async fn restored_values(
     }
     let records = entry.before.rows().map(|(_, row)| (&now.schema, row));
     let sources = records.chain(lists.iter().flat_map(X2manyList::sources));
-    let deleted = find_deleted_links(access, sources, &now.context).await?;
+    let lost = find_lost_links(access, sources, &now.context).await?;
     let target = RestoreTarget {
         schema: &now.schema,
         writable: &writable,
         operation: Operation::Write,
-        deleted: &deleted,
+        lost: &lost,
         defaulted: &BTreeSet::new(),
     };
     let changed = now.states.iter().filter_map(|(id, state)| {
@@ -286,7 +286,7 @@ async fn restored_values(
             let mut had = lines.ids_in(before);
             had.retain(|line| !returned.contains(line));
             let ids = (&*had, &*lines.ids_in(row));
-            let (commands, missing) = list.restore_commands(&deleted, ids, &foreign);
+            let (commands, missing) = list.restore_commands(&lost, ids, &foreign);
             if !commands.is_empty() {
                 let name = lines.field.as_str().to_owned();
                 values.values.insert(name, commands.into());

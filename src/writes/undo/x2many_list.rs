@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     linked_records::defaulted_fields,
-    restore::{DeletedLinks, RestoreTarget, is_empty},
+    restore::{LostLinks, RestoreTarget, is_empty},
     x2many_lines::X2manyLines,
 };
 use crate::access::{ExistingRecords, OdooSession, OperationError, RecordSnapshot, readable};
@@ -71,7 +71,7 @@ impl<'e> X2manyList<'e> {
     /// restore. `foreign` lines were changed through it, but belonged to others.
     pub(super) fn restore_commands(
         &self,
-        deleted: &DeletedLinks,
+        lost: &LostLinks,
         (before, now): (&[RecordId], &[RecordId]),
         foreign: &[RecordId],
     ) -> (Vec<Value>, Vec<String>) {
@@ -79,7 +79,7 @@ impl<'e> X2manyList<'e> {
             schema: &self.schema,
             writable,
             operation,
-            deleted,
+            lost,
             defaulted: &self.defaulted,
         };
         let updating = target(&self.writable, Operation::Write);

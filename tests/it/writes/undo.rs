@@ -575,6 +575,30 @@ fn hidden_fields_are_neither_stored_nor_restored() {
 }
 
 #[test]
+fn links_to_models_that_the_role_does_not_open_are_named_and_the_rest_is_restored() {
+    let rules =
+        r#"[{ models = ["crm.lead"], operations = ["read", "create", "write", "delete"] }]"#;
+    let stage = stage("direct", rules, &[]);
+    let before = stage.fake_odoo.snapshot();
+    let id = before.ids("crm.lead")[0];
+    let old = record(&stage, "crm.lead", id);
+    assert!(old["user_id"].as_u64().is_some(), "{old:?}");
+
+    let renamed = update_records(&stage, "crm.lead", &[id], &json!({"name": "Other"}));
+    undo_change(&stage, &renamed);
+    assert_eq!(record(&stage, "crm.lead", id)["name"], old["name"]);
+
+    let delete = json!({"model": "crm.lead", "ids": [id]});
+    let name = change_id(&answered(&stage, "delete_records", &delete));
+    let text = undo_change(&stage, &name);
+    let new = created_ids(&stage, &before, "crm.lead")[0];
+    let now = record(&stage, "crm.lead", new);
+    assert_eq!(now["name"], old["name"]);
+    assert_eq!(now["expected_revenue"], old["expected_revenue"]);
+    insta::assert_snapshot!(normalized(&text));
+}
+
+#[test]
 fn change_is_undone_only_by_the_caller_that_made_it() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("keys.toml");
