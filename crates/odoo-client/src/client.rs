@@ -82,7 +82,7 @@ pub struct OdooClient {
     tls: Option<Arc<ClientConfig>>,
     throttle: Arc<Throttle>,
     connections: ConnectionCounter,
-    lookups: NameLookups,
+    pub(super) lookups: NameLookups,
     idle: Mutex<Vec<(Instant, OdooConnection)>>,
     /// Whether the server last answered on a connection that was idle before.
     reuses_connections: AtomicBool,
@@ -136,10 +136,14 @@ impl OdooClient {
     }
 
     /// Continues with the throttle of the client that this one replaces, if URL and limits
-    /// are the same: calls of both together stay within the limits.
+    /// are the same: calls of both together stay within the limits. With the same URL,
+    /// so do lookups of its name.
     pub fn continue_turns_of(&mut self, other: &Self) {
         if self.throttle.limits == other.throttle.limits {
             self.throttle = Arc::clone(&other.throttle);
+        }
+        if self.settings.url == other.settings.url {
+            self.lookups = other.lookups.clone();
         }
     }
 

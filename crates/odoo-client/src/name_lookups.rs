@@ -16,11 +16,19 @@ use super::Address;
 /// the lookups of others.
 const MAX_LOOKUPS: usize = 4;
 
-/// The lookups of one client.
-#[derive(Debug)]
+/// The lookups of one client and of those that it replaces.
+#[derive(Clone, Debug)]
 pub(super) struct NameLookups(Arc<Semaphore>);
 
 impl NameLookups {
+    /// Takes all places, as lookups of a name server that does not answer; `None` if
+    /// some are taken.
+    #[cfg(test)]
+    pub(super) fn take_all(&self) -> Option<tokio::sync::OwnedSemaphorePermit> {
+        let all = u32::try_from(MAX_LOOKUPS).unwrap();
+        Arc::clone(&self.0).try_acquire_many_owned(all).ok()
+    }
+
     /// The addresses of a server.
     ///
     /// # Errors

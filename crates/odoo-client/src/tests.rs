@@ -538,6 +538,22 @@ async fn calls_of_replaced_client_count_for_the_limit_of_its_successor() {
 }
 
 #[tokio::test]
+async fn lookups_that_hang_are_bounded_across_clients_of_the_same_url() {
+    let old = OdooClient::new(settings(1)).unwrap();
+    let _hanging = old.lookups.take_all().unwrap();
+    let mut new = OdooClient::new(OdooClientSettings {
+        max_in_flight: 3,
+        ..settings(1)
+    })
+    .unwrap();
+    new.continue_turns_of(&old);
+    assert!(new.lookups.take_all().is_none());
+    let mut other = OdooClient::new(settings(2)).unwrap();
+    other.continue_turns_of(&old);
+    assert!(other.lookups.take_all().is_some());
+}
+
+#[tokio::test]
 async fn untrusted_certificate_is_rejected() {
     let certified = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
     let other = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
