@@ -147,7 +147,7 @@ enum Level {
 
 /// The words that mark a field as a secret: a value that grants access to
 /// anyone who knows it.
-const SECRET_WORDS: [(&str, Position, Level); 39] = {
+const SECRET_WORDS: [(&str, Position, Level); 41] = {
     use {
         Level::{Hidden, Masked},
         Position::{Anywhere, End, Part, Whole},
@@ -161,6 +161,9 @@ const SECRET_WORDS: [(&str, Position, Level); 39] = {
         // Scripts in every page of a website.
         ("custom_code", Anywhere, Hidden),
         ("hashkey", Anywhere, Hidden),
+        // Former values of other fields, also of hidden ones: texts, and the stages
+        // that a record was in.
+        ("html_field_history", Anywhere, Hidden),
         ("oauth_access", Anywhere, Hidden),
         ("passwd", Anywhere, Hidden),
         ("password", Anywhere, Hidden),
@@ -179,6 +182,7 @@ const SECRET_WORDS: [(&str, Position, Level); 39] = {
         ("_token", End, Hidden),
         // These addresses contain a token; a channel's `uuid` admits guests.
         ("attendance_kiosk_url", Whole, Hidden),
+        ("duration_tracking", Whole, Hidden),
         ("full_url", Whole, Hidden),
         ("invitation_link", Whole, Hidden),
         ("invitation_url", Whole, Hidden),
@@ -263,6 +267,9 @@ mod tests {
             "l10n_sa_production_csid_json",
             "attendance_kiosk_url",
             "custom_code_head",
+            "duration_tracking",
+            "html_field_history",
+            "html_field_history_metadata",
             "invitation_link",
             "l10n_sa_otp",
             "l10n_tw_edi_ecpay_hashkey",
