@@ -146,6 +146,10 @@ pub fn reveals_internals(text: &str) -> bool {
     ]
     .iter()
     .any(|sign| lower.contains(sign))
+        // The lines that PostgreSQL adds to a message.
+        || ["LINE 1:", "DETAIL:", "CONTEXT:"]
+            .iter()
+            .any(|sign| text.contains(sign))
         || looks_like_sql(&lower)
 }
 

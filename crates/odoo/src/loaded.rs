@@ -217,6 +217,7 @@ mod tests {
              "moreinfo": ["Contact", "Invoice"]},
             {"type": "error", "rows": {"from": 9, "to": 9}, "message": "Sorry, you may not.\n\nSally (id=7) is in none of the groups:\n- Sales"},
             {"type": "error", "rows": {"from": 9, "to": 9}, "message": "Unknown error during import: <class 'KeyError'>: 'x'", "moreinfo": "Resolve other errors first"},
+            {"type": "error", "rows": {"from": 10, "to": 10}, "message": "unsupported Unicode escape sequence\nLINE 1: ...color\", \"name\") VALUES (2,"},
             {"type": "warning", "message": "Found more than 10 errors and more than one error per 10 records"},
         ]});
         let loaded = parse(&answer, &table(&["name"]));
@@ -228,6 +229,7 @@ mod tests {
         - rows 2, 5-6, `country_id/id`: No matching record found for external id 'base.xx' in field 'Country'. find_by_name finds the id of the right record, for a column `country_id/.id`
         - row 10: Odoo returned an internal error for this row; the details are in Odoo's log. Resolve other errors first
         - row 10: Sorry, you may not.
+        - row 11: Odoo returned an internal error for this row; the details are in Odoo's log
         - Odoo stopped after so many errors; later rows may be invalid, too
         ");
     }

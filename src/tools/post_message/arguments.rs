@@ -83,6 +83,11 @@ impl Arguments {
         let invalid = |reason: String| Err(ToolError::InvalidArguments(reason));
         if !has_visible_text(&self.body) {
             invalid("invalid argument `body`: it is empty or has no visible character".to_owned())
+        } else if self.body.contains('\0') {
+            invalid(
+                "invalid argument `body`: it contains a NUL character, which Odoo cannot store; leave it out"
+                    .to_owned(),
+            )
         } else if chars > MAX_BODY_CHARS {
             invalid(format!(
                 "invalid argument `body`: it has {chars} characters; the maximum is {MAX_BODY_CHARS}"
@@ -181,6 +186,7 @@ mod tests {
         for odd in [
             json!({"body": ""}),
             json!({"body": " \n\t"}),
+            json!({"body": "a\0b"}),
             json!({"body": "x".repeat(20_001)}),
             json!({"partner_ids": (1..=51).collect::<Vec<u32>>()}),
         ] {

@@ -64,6 +64,16 @@ pub enum InvalidLoad {
         /// The cell, cut short.
         value: String,
     },
+    /// A cell contains NUL, which PostgreSQL does not store.
+    #[error(
+        "row {row}, column `{column}`: the cell contains a NUL character, which Odoo cannot store; leave it out"
+    )]
+    Nul {
+        /// From 1.
+        row: usize,
+        /// The column.
+        column: Box<str>,
+    },
     /// All cells together are too large.
     #[error("all cells together hold more than {MAX_BYTES} bytes; import fewer rows at once")]
     Size,
@@ -112,6 +122,10 @@ mod tests {
                 first: 1,
                 second: 2,
                 value: value(),
+            },
+            InvalidLoad::Nul {
+                row: 2,
+                column: column(),
             },
             InvalidLoad::Size,
             InvalidLoad::DuplicateColumn(column()),

@@ -84,6 +84,10 @@ impl Load {
                     let column = column.text.clone();
                     return Err(InvalidLoad::Cell { row, column });
                 }
+                if cell.contains('\0') {
+                    let column = column.text.clone();
+                    return Err(InvalidLoad::Nul { row, column });
+                }
                 check_cell(column, cell, row)?;
                 if column.steps.is_empty()
                     && !cell.is_empty()

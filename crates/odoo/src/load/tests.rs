@@ -61,6 +61,7 @@ fn malformed_or_oversized_table_is_rejected() {
         load(&["country_id", "country_id/id"], &[]),
         load(&["name"], &[&["A"], &[]]),
         load(&["name"], &[&["A", "B"]]),
+        load(&["name"], &[&["A\0B"]]),
         load(&["name"], &[&[&"x".repeat(70_000)]]),
         load(&["name"], &vec![&[&*"x".repeat(60_000)][..]; 40]),
     ];
