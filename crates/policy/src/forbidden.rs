@@ -214,6 +214,8 @@ gatepost_base::words! {
 /// change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DenialHint {
+    /// Leave out this field, with which Odoo changes the other.
+    LeaveOut(FieldName),
     /// Only the administrator can help.
     None,
     /// Use the list of the record that the lines belong to: this list shows it.
@@ -228,6 +230,9 @@ pub enum DenialHint {
 impl DenialHint {
     fn text(&self, operation: Operation, field: &FieldPath) -> String {
         match self {
+            Self::LeaveOut(written) => {
+                format!(", which Odoo changes with `{written}`; leave `{written}` out")
+            }
             Self::None => {
                 ", which only Odoo computes; retrying will not help, so ask the administrator"
                     .to_owned()

@@ -140,6 +140,10 @@ impl<'a> PartialEvaluator<'a> {
                 .evaluate_on_parent(parent, &condition, rest)
                 .map(PartialValue::Value);
         }
+        if let Some(written) = self.written_through(&condition.path)? {
+            let hint = DenialHint::LeaveOut(written);
+            return Err(self.undecidable_with(hint, condition.path.clone()));
+        }
         let Some(value) = values.get(first) else {
             return self.evaluate_unwritten(condition);
         };
@@ -192,6 +196,21 @@ impl<'a> PartialEvaluator<'a> {
         let left = self.evaluate_condition(Condition { path, ..condition });
         self.related_depth -= 1;
         left
+    }
+
+    /// A written field that Odoo stores in the field at the path: one that shows it, or one
+    /// that is computed from it, whose inverse may write it (`company_type` and
+    /// `is_company`).
+    fn written_through(&self, path: &FieldPath) -> Result<Option<FieldName>, Incomplete> {
+        let PostImage { model, values, .. } = self.post_image;
+        let schema = self.record_facts.facts.schema_of(model)?;
+        let (first, _) = path.split_first();
+        let writes = |field: &&Field| match &field.related {
+            Some(shown) => shown == path || shown.to_string() == first,
+            None => !field.stored && field.depends.iter().any(|name| name.as_str() == first),
+        };
+        let mut written = values.keys().filter_map(|name| schema.field(name));
+        Ok(written.find(writes).map(|field| field.name.clone()))
     }
 
     /// The records that the field links to, if those are the ones whose list the
@@ -328,8 +347,12 @@ impl<'a> PartialEvaluator<'a> {
             None if own.is_some_and(is_computed) => DenialHint::None,
             None => DenialHint::Value,
         };
+        self.undecidable_with(hint, field)
+    }
+
+    fn undecidable_with(&self, hint: DenialHint, field: FieldPath) -> Incomplete {
         Forbidden::Undecidable {
-            model: model.clone(),
+            model: self.post_image.model.clone(),
             operation: self.post_image.operation,
             field,
             hint,

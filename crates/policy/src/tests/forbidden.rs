@@ -94,6 +94,7 @@ fn one_of_each() -> Vec<Forbidden> {
             model: model(),
             field: field(),
         },
+        undecidable(Operation::Write, DenialHint::LeaveOut(field())),
         undecidable(Operation::Write, DenialHint::None),
         undecidable(Operation::Create, DenialHint::OwningList),
         undecidable(Operation::Create, DenialHint::SeparateCall(field())),

@@ -507,6 +507,7 @@ pub(super) fn orders() -> PolicyFacts {
                 "id": {"type": "integer"}, "name": {"type": "char"},
                 "company_id": {"type": "many2one", "relation": "res.company"},
                 "team": {"type": "integer"},
+                "team_kind": {"type": "char", "store": false, "depends": ["team"]},
                 "line_ids": {"type": "one2many", "relation": "sale.line", "relation_field": "order_id"},
                 "shown_ids": {"type": "one2many", "relation": "sale.line", "relation_field": "order_id", "related": "parent_id.line_ids"},
                 "parent_id": {"type": "many2one", "relation": "sale.order"},
@@ -843,6 +844,34 @@ fn undecidable_line_error_suggests_an_alternative() {
         alone("sale.part", &json!([["worked_out", "=", 1]])),
         undecidable("sale.part", "worked_out", DenialHint::None)
     );
+}
+
+#[test]
+fn computed_field_counts_as_writing_the_field_of_the_filter() {
+    let rules = [Rule {
+        domain: Domain::parse(&json!([["team", "=", 1]])).unwrap(),
+        ..rule("*", "sale.order", &[READ, CREATE, WRITE])
+    }];
+    let values = |values: Value| values.as_object().unwrap().clone();
+    let order = || name("sale.order");
+    let permit = |call| permit_with_search_results(&rules, &call, orders(), |_| true);
+    let refused = |operation| {
+        Err(Forbidden::Undecidable {
+            model: order(),
+            operation,
+            field: FieldPath::known("team"),
+            hint: DenialHint::LeaveOut(FieldName::known("team_kind")),
+        })
+    };
+    let both = values(json!({"team": 1, "team_kind": "x"}));
+    let kind = values(json!({"team_kind": "x"}));
+    let team = values(json!({"team": 1}));
+    assert_eq!(permit(Call::create(order(), vec![both])), refused(CREATE));
+    assert_eq!(
+        permit(Call::write(order(), &ids(&[7]), kind)),
+        refused(WRITE)
+    );
+    assert_eq!(permit(Call::create(order(), vec![team])), Ok(()));
 }
 
 #[test]
