@@ -26,8 +26,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> RedisStream for S {}
 /// one, so this bounds what Redis can make the gateway buffer, not the single reply.
 const REPLY_BYTES: usize = 4 << 20;
 
-/// What may be read in return for all writes together, in bytes.
-const MAX_OUTSTANDING_BYTES: usize = 64 << 20;
+/// What may be read in return for all writes together, in bytes: a dozen of the largest
+/// entries, because requests share the connection. One reply can be no larger either.
+const MAX_OUTSTANDING_BYTES: usize = 16 << 20;
 
 /// A stream that fails when Redis sends more than its replies can need: the client
 /// buffers a whole reply.
