@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{coerced::Coerced, error::quoted};
-use gatepost_odoo::Operation;
+use gatepost_odoo::{Operation, RecordId};
 
 /// The most properties of one record.
 const MAX_PROPERTIES: usize = 200;
@@ -64,7 +64,7 @@ pub(crate) fn coerce_definition(value: Value) -> Result<Coerced, String> {
         Ok(Coerced::plain(value))
     } else {
         Err(format!(
-            "takes a list of definitions, each with `name`, `type` and `string`, not {}",
+            "takes a list of definitions, each with `name`, `type` and `string`, and with a `default` of that type or false (a link is an id), not {}",
             quoted(&value)
         ))
     }
@@ -72,7 +72,49 @@ pub(crate) fn coerce_definition(value: Value) -> Result<Coerced, String> {
 
 fn is_definition(one: &Value) -> bool {
     let name = one.get("name").and_then(Value::as_str);
-    name.is_some_and(is_property_name) && one.get("type").is_some_and(Value::is_string)
+    let kind = one.get("type").and_then(Value::as_str);
+    name.is_some_and(is_property_name)
+        && kind.is_some_and(|kind| {
+            ["default", "value"]
+                .iter()
+                .filter_map(|member| one.get(member))
+                .all(|value| fits_type(kind, value))
+        })
+}
+
+/// Whether a property of this type can have the value, as Odoo returns it. Odoo does not
+/// check a `default`, and then fails to create any record of the parent.
+fn fits_type(kind: &str, value: &Value) -> bool {
+    if matches!(value, Value::Null | Value::Bool(false)) {
+        return true;
+    }
+    let all = |fits: &dyn Fn(&Value) -> bool| {
+        value
+            .as_array()
+            .is_some_and(|values| values.iter().all(fits))
+    };
+    match kind {
+        "boolean" => value.is_boolean(),
+        "char" | "date" | "datetime" | "html" | "selection" | "signature" | "text" => {
+            value.is_string()
+        }
+        "float" | "monetary" => value.is_number(),
+        "integer" => value.is_i64(),
+        "many2many" => all(&is_link),
+        "many2one" => is_link(value),
+        "tags" => all(&Value::is_string),
+        _ => true,
+    }
+}
+
+/// The id of a record, or a pair of id and name.
+fn is_link(value: &Value) -> bool {
+    let is_id = |value: &Value| RecordId::from_json(value).is_some();
+    match value.as_array().map(Vec::as_slice) {
+        Some([id, name]) => is_id(id) && (name.is_string() || name.is_null()),
+        Some(_) => false,
+        None => is_id(value),
+    }
 }
 
 /// A scalar, or a list of scalars or of pairs of id and name.

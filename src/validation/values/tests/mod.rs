@@ -800,6 +800,7 @@ fn properties_of_existing_record_are_written_as_a_whole() {
             json!({"p_size": 1}),
             json!([{"name": "p_size", "type": "integer", "value": 1, "definition_changed": true}]),
             json!([{"name": "p_size", "type": "integer", "value": {"a": 1}}]),
+            json!([{"name": "p_size", "type": "integer", "value": "4"}]),
             json!([{"value": 1}]),
             json!([1]),
             json!("{\"p_size\": 1}"),
@@ -824,6 +825,30 @@ fn properties_of_existing_record_are_written_as_a_whole() {
         "props_definition",
         &[json!([{"name": "p"}]), json!({"p": 1}), json!([1])],
     );
+}
+
+#[test]
+fn default_of_property_must_fit_its_type() {
+    let with =
+        |kind: &str, default: Value| json!([{"name": "p", "type": kind, "default": default}]);
+    for (kind, good, bad) in [
+        ("boolean", json!(true), json!(1)),
+        ("char", json!("a"), json!(true)),
+        ("date", json!("2026-01-31"), json!(5)),
+        ("float", json!(1.5), json!("1.5")),
+        ("integer", json!(-4), json!(1.5)),
+        ("many2many", json!([[7, "Azure"]]), json!([true])),
+        ("many2many", json!([7, 8]), json!(7)),
+        ("many2one", json!(7), json!("2")),
+        ("many2one", json!([7, "Azure"]), json!(true)),
+        ("selection", json!("a"), json!(["a"])),
+        ("tags", json!(["a"]), json!([1])),
+    ] {
+        for good in [with(kind, good), with(kind, json!(false))] {
+            assert_coerced("props_definition", &[(good.clone(), good)]);
+        }
+        assert_rejected("props_definition", &[with(kind, bad)]);
+    }
 }
 
 #[test]
