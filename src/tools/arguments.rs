@@ -86,8 +86,7 @@ fn unknown_argument(path: &str, reason: &str) -> Option<String> {
         .collect();
     let suggestions = client_arguments::meant_arguments(unknown, &known_arguments);
     let hint = if client_arguments::is_grouping(unknown) && known_arguments.contains(&"domain") {
-        "no tool groups records, but count_records with a domain for each group counts them; "
-            .to_owned()
+        "aggregate_records groups records; ".to_owned()
     } else if suggestions.is_empty() {
         String::new()
     } else {
