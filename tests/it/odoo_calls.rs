@@ -69,6 +69,13 @@ fn warm_reads_cost_one_call_and_creating_a_record_at_most_six_and_none_is_refuse
             ],
         ),
         (
+            "aggregate_records",
+            [
+                json!({"model": "sale.order", "group_by": ["state"], "measures": ["amount_total:sum"]}),
+                json!({"model": "sale.order", "group_by": ["partner_id"], "measures": ["amount_total:sum"]}),
+            ],
+        ),
+        (
             "find_by_name",
             [
                 json!({"model": "res.partner", "name": "azure"}),
@@ -116,7 +123,7 @@ fn warm_reads_cost_one_call_and_creating_a_record_at_most_six_and_none_is_refuse
         ),
     ];
     let mut table =
-        String::from("tool           | model           | cold | refused | warm | refused\n");
+        String::from("tool              | model           | cold | refused | warm | refused\n");
     for (tool, [first, second]) in tools {
         let stage = stage();
         let (_, cold, cold_refused) = call(&stage, tool, &first);
@@ -125,13 +132,15 @@ fn warm_reads_cost_one_call_and_creating_a_record_at_most_six_and_none_is_refuse
         let model = first["model"].as_str().unwrap_or("-");
         writeln!(
             table,
-            "{tool:14} | {model:15} | {cold:4} | {cold_refused:7} | {warm:4} | {refused:7}"
+            "{tool:17} | {model:15} | {cold:4} | {cold_refused:7} | {warm:4} | {refused:7}"
         )
         .unwrap();
         let made = || paths(&stage.fake_odoo.calls().split_off(before));
         assert_eq!(refused, 0, "{tool}: {:?}", made());
         let most = match tool {
             "list_models" | "describe_model" => 0,
+            // The groups and their total.
+            "aggregate_records" => 2,
             "search_records" | "read_records" | "count_records" | "find_by_name" => 1,
             _ => 6,
         };
@@ -155,21 +164,28 @@ fn warm_reads_cost_one_call_and_creating_a_record_at_most_six_and_none_is_refuse
         );
         writeln!(table, "undo_change, {}. | res.partner | {made:4}", at + 1).unwrap();
     }
+    let list = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"});
+    let listed = stage.post(&list).json();
+    for tool in listed["result"]["tools"].as_array().unwrap() {
+        let name = tool["name"].as_str().unwrap();
+        assert!(table.contains(&format!("\n{name}")), "{name}");
+    }
     insta::assert_snapshot!(table, @r"
-    tool           | model           | cold | refused | warm | refused
-    search_records | res.partner     |    8 |       2 |    1 |       0
-    read_records   | res.partner     |    5 |       0 |    1 |       0
-    count_records  | res.partner     |    5 |       0 |    1 |       0
-    find_by_name   | res.partner     |    4 |       0 |    1 |       0
-    list_models    | -               |    1 |       0 |    0 |       0
-    describe_model | res.partner     |    2 |       1 |    0 |       0
-    create_records | res.partner     |   20 |       6 |    4 |       0
-    create_records | sale.order      |   23 |       7 |    5 |       0
-    update_records | res.partner     |    8 |       0 |    4 |       0
-    delete_records | sale.order.line |    6 |       0 |    2 |       0
-    import_records | res.partner     |   18 |       6 |    3 |       0
-    post_message   | res.partner     |    9 |       0 |    4 |       0
-    call_method    | sale.order      |    7 |       0 |    3 |       0
+    tool              | model           | cold | refused | warm | refused
+    search_records    | res.partner     |    8 |       2 |    1 |       0
+    read_records      | res.partner     |    5 |       0 |    1 |       0
+    count_records     | res.partner     |    5 |       0 |    1 |       0
+    aggregate_records | sale.order      |    6 |       0 |    2 |       0
+    find_by_name      | res.partner     |    4 |       0 |    1 |       0
+    list_models       | -               |    1 |       0 |    0 |       0
+    describe_model    | res.partner     |    2 |       1 |    0 |       0
+    create_records    | res.partner     |   20 |       6 |    4 |       0
+    create_records    | sale.order      |   23 |       7 |    5 |       0
+    update_records    | res.partner     |    8 |       0 |    4 |       0
+    delete_records    | sale.order.line |    6 |       0 |    2 |       0
+    import_records    | res.partner     |   18 |       6 |    3 |       0
+    post_message      | res.partner     |    9 |       0 |    4 |       0
+    call_method       | sale.order      |    7 |       0 |    3 |       0
     undo_change, 1. | res.partner |    4
     undo_change, 2. | res.partner |    4
     ");
