@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     access::{ContextRequest, OdooSession, OperationError},
-    render::{GroupColumn, Groups, SearchPage, day_of},
+    render::{self, GroupColumn, Groups, SearchPage, day_of},
     validation::{AggregationPlan, AggregationRequest, PlannedGrouping, PlannedMeasure},
 };
 use gatepost_base::text::pluralize;
@@ -166,12 +166,14 @@ impl ReadTool for Arguments {
                 ..aggregation.clone()
             }))
             .await?;
-        let mut groups = Groups::parse(&answer).map_err(OperationError::from)?;
+        let size = answer.len();
+        let mut groups =
+            render::off_worker(size, || Groups::parse(&answer)).map_err(OperationError::from)?;
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let more = groups.len() > limit;
         groups.truncate(limit);
         if fill {
-            fill_periods(&mut groups, &plan, &aggregation.domain, &context)
+            render::off_worker(size, || fill_periods(&mut groups, &plan, &aggregation.domain, &context))
                 .filter(|()| !more && page.offset == 0)
                 .ok_or_else(|| ToolError::InvalidArguments(format!(
                     "invalid argument `fill`: there are more than {limit} groups; use longer periods, a narrower domain, or a `limit` of up to {MAX_LIMIT}"
@@ -184,7 +186,8 @@ impl ReadTool for Arguments {
             && (groups.len() > 1 || more || !plan.having.is_empty());
         let totals = if has_totals {
             let answer = access.call(call(totals(&plan, &aggregation))).await?;
-            Some(Groups::parse(&answer).map_err(OperationError::from)?)
+            let totals = render::off_worker(answer.len(), || Groups::parse(&answer));
+            Some(totals.map_err(OperationError::from)?)
         } else {
             None
         };
@@ -195,7 +198,7 @@ impl ReadTool for Arguments {
             zone: zone_of(&context),
         };
         let mut text = String::new();
-        let shown = answer.append(&mut text, page.offset == 0);
+        let shown = render::off_worker(size, || answer.append(&mut text, page.offset == 0));
         if more || shown < groups.len() {
             let next = page.next_cursor(shown, search.as_bytes());
             footer::append_line(
@@ -206,7 +209,7 @@ impl ReadTool for Arguments {
                 ),
             );
         }
-        answer.append_remarks(&mut text, &context);
+        render::off_worker(size, || answer.append_remarks(&mut text, &context));
         footer::append_footer(&mut text, access, &model, &companies, archived);
         Ok(text)
     }
