@@ -35,7 +35,7 @@ pub(super) const TOOL: Tool = Tool {
     name: "aggregate_records",
     title: "Aggregate records",
     description: "Group the records of an Odoo model and count, sum or average each group, with a total; \
-                  cheaper and safer than adding up records yourself. Amounts of different currencies are never added.",
+                  cheaper and safer than adding up records yourself. Amounts of different currencies are not added unless the answer says so.",
     operation: Operation::Read,
     destructive: false,
     returns_records: true,
@@ -411,7 +411,7 @@ impl Answer<'_> {
         }
         if !self.plan.without_currency.is_empty() {
             remark(format!(
-                "the currency of {} cannot be seen, so amounts of different currencies may be added here",
+                "the currency of {} cannot be grouped by or seen, so amounts of different currencies may be added here",
                 quoted(&self.plan.without_currency)
             ));
         }

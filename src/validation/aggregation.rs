@@ -38,7 +38,7 @@ pub struct AggregationPlan {
     pub having: Vec<GroupCondition>,
     /// A total order of the groups.
     pub order: Vec<GroupOrder>,
-    /// Amounts whose currency cannot be seen, so that different ones may be added.
+    /// Amounts whose currency cannot be grouped by or seen, so that different ones may be added.
     pub without_currency: Vec<FieldName>,
     /// Fields that some visible records hide; those records are left out.
     pub partly_hidden: Vec<FieldName>,

@@ -283,7 +283,7 @@ fn hidden_currency_is_said_where_amounts_are_added() {
         &json!({"model": "sale.order", "measures": ["amount_total:sum"]}),
     );
     assert!(
-        text.contains("the currency of `amount_total` cannot be seen, so amounts of different currencies may be added here"),
+        text.contains("the currency of `amount_total` cannot be grouped by or seen, so amounts of different currencies may be added here"),
         "{text}"
     );
     assert_eq!(sent(&stage)[0]["groupby"], json!([]));
