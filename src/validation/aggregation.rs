@@ -470,9 +470,7 @@ fn total_order(
     }
     for planned in groupings {
         let by_grouping = GroupKey::Grouping(planned.grouping.clone());
-        if order.iter().any(|one| one.key == by_grouping) {
-            continue;
-        }
+        // Odoo sorts links by the order of their model, which may tie; their ids do not.
         let key = match FieldName::try_from(planned.grouping.path.as_str()) {
             Ok(field) if planned.field.kind == FieldKind::Many2one => GroupKey::LinkedId(field),
             Ok(_) | Err(_) => by_grouping,
@@ -484,3 +482,6 @@ fn total_order(
     }
     order
 }
+        if order.iter().any(|one| one.key == key) {
+            continue;
+        }

@@ -276,6 +276,15 @@ fn records_that_hide_a_field_are_left_out_and_that_is_said() {
 }
 
 #[test]
+fn order_by_a_link_is_total_even_where_links_are_equal() {
+    let stage = TestGateway::anonymous();
+    let arguments =
+        json!({"model": "crm.lead", "group_by": ["partner_id"], "order": "partner_id desc"});
+    aggregate(&stage, &arguments);
+    assert_eq!(sent(&stage)[0]["order"], "partner_id desc, partner_id:min");
+}
+
+#[test]
 fn hidden_currency_is_said_where_amounts_are_added() {
     let stage = stage(r#"[{ models = ["sale.order"], hidden_fields = ["currency_id"] }]"#);
     let text = aggregate(
