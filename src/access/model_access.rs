@@ -42,6 +42,11 @@ impl ModelAccess {
         self.read_access.visible_in_all_records()
     }
 
+    /// Whether a rule may hide records of the model.
+    pub fn hides_records(&self) -> bool {
+        self.read_access.hides_records()
+    }
+
     /// The fields that are shown if the caller names none.
     pub fn default_fields(&self) -> &[FieldName] {
         self.default_fields

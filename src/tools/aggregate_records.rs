@@ -1,6 +1,6 @@
 //! The tool `aggregate_records`.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fmt::Display};
 
 use jiff::{civil::Date, tz::TimeZone};
 use schemars::JsonSchema;
@@ -20,7 +20,7 @@ use crate::{
 };
 use gatepost_base::text::pluralize;
 use gatepost_odoo::{
-    Aggregation, Call, Comparison, Context, Domain, FieldKind, FieldName, Granularity, GroupKey,
+    Aggregation, Call, Comparison, Context, Domain, FieldKind, FieldPath, Granularity, GroupKey,
     Grouping, Measure, ModelName, Operand, Operation, Operator, RequestedMeasure, Term,
 };
 
@@ -415,10 +415,24 @@ impl Answer<'_> {
                 quoted(&self.plan.without_currency)
             ));
         }
-        if !self.plan.partly_hidden.is_empty() {
+        // The total needs only the measures and their currencies.
+        let measured = self.plan.measures.iter();
+        let measured = measured.filter_map(|one| one.measure.field().map(FieldPath::from));
+        let currencies = self.plan.currencies().map(|one| one.grouping.path.clone());
+        let of_total: BTreeSet<FieldPath> = measured.chain(currencies).collect();
+        let hidden = self.plan.partly_hidden.iter();
+        let (left_out, in_total): (Vec<_>, Vec<_>) =
+            hidden.partition(|path| self.totals.is_none() || of_total.contains(*path));
+        if !left_out.is_empty() {
             remark(format!(
                 "records that hide {} from you are left out",
-                quoted(&self.plan.partly_hidden)
+                quoted(&left_out)
+            ));
+        }
+        if !in_total.is_empty() {
+            remark(format!(
+                "records that hide {} from you are in no group, but in the total",
+                quoted(&in_total)
             ));
         }
         let mut several = self.plan.groupings.iter();
@@ -466,7 +480,7 @@ fn of_measure(planned: &PlannedMeasure) -> GroupColumn {
     }
 }
 
-fn quoted(names: &[FieldName]) -> String {
+fn quoted(names: &[impl Display]) -> String {
     let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
     names.join(", ")
 }

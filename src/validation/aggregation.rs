@@ -5,8 +5,8 @@ use std::{collections::BTreeSet, sync::Arc};
 use super::query::require_field;
 use crate::access::{ModelAccess, OdooSession, OperationError};
 use gatepost_odoo::{
-    Aggregate, Comparison, Field, FieldClass, FieldKind, FieldName, Granularity, GroupCondition,
-    GroupKey, GroupOrder, Grouping, Measure, ModelName, RequestedMeasure, Schema,
+    Aggregate, Comparison, Field, FieldClass, FieldKind, FieldName, FieldPath, Granularity,
+    GroupCondition, GroupKey, GroupOrder, Grouping, Measure, ModelName, RequestedMeasure, Schema,
 };
 
 /// The most groupings of a call.
@@ -40,8 +40,8 @@ pub struct AggregationPlan {
     pub order: Vec<GroupOrder>,
     /// Amounts whose currency cannot be grouped by or seen, so that different ones may be added.
     pub without_currency: Vec<FieldName>,
-    /// Fields that some visible records hide; those records are left out.
-    pub partly_hidden: Vec<FieldName>,
+    /// What some visible records hide; the groups leave those records out.
+    pub partly_hidden: Vec<FieldPath>,
 }
 
 /// A grouping, and the field at its end.
@@ -161,17 +161,25 @@ impl OdooSession<'_> {
         }
         let order = total_order(requested_order, &groupings, &measures);
         let in_all = access.visible_in_all_records();
-        let partly_hidden = groupings
+        let sorted_by = order.iter().filter_map(|order| match &order.key {
+            GroupKey::Measure(measure) => Some(measure),
+            GroupKey::Grouping(_) | GroupKey::LinkedId(_) => None,
+        });
+        let mut partly_hidden: BTreeSet<FieldPath> = measures
             .iter()
-            .map(|one| one.grouping.path.first())
-            .chain(
-                measures
-                    .iter()
-                    .filter_map(|one| one.measure.field().map(FieldName::as_str)),
-            )
-            .filter(|name| in_all.field(name).is_none())
-            .filter_map(|name| FieldName::try_from(name).ok())
-            .collect::<BTreeSet<_>>();
+            .map(|one| &one.measure)
+            .chain(having.iter().map(|one| &one.measure))
+            .chain(sorted_by)
+            .filter_map(Measure::field)
+            .filter(|name| in_all.field(name.as_str()).is_none())
+            .map(FieldPath::from)
+            .collect();
+        for planned in &groupings {
+            let path = &planned.grouping.path;
+            if self.is_partly_hidden(model, path).await? {
+                partly_hidden.insert(path.clone());
+            }
+        }
         Ok(AggregationPlan {
             groupings,
             measures,
@@ -180,6 +188,28 @@ impl OdooSession<'_> {
             without_currency,
             partly_hidden: partly_hidden.into_iter().collect(),
         })
+    }
+
+    /// Whether a record on the path, or a field of one, may be hidden.
+    async fn is_partly_hidden(
+        &self,
+        model: &ModelName,
+        path: &FieldPath,
+    ) -> Result<bool, OperationError> {
+        let mut at = model.clone();
+        for (number, step) in path.steps().enumerate() {
+            let access = self.model_access(&at).await?;
+            let hides_records = number > 0 && access.hides_records();
+            if hides_records || access.visible_in_all_records().field(step).is_none() {
+                return Ok(true);
+            }
+            let field = access.visible().field(step);
+            let Some(relation) = field.and_then(|field| field.relation.as_ref()) else {
+                break;
+            };
+            at = relation.clone();
+        }
+        Ok(false)
     }
 
     /// The grouping with the field at the end of its path. A date without a period is
@@ -475,6 +505,9 @@ fn total_order(
             Ok(field) if planned.field.kind == FieldKind::Many2one => GroupKey::LinkedId(field),
             Ok(_) | Err(_) => by_grouping,
         };
+        if order.iter().any(|one| one.key == key) {
+            continue;
+        }
         order.push(GroupOrder {
             key,
             descending: false,
@@ -482,6 +515,3 @@ fn total_order(
     }
     order
 }
-        if order.iter().any(|one| one.key == key) {
-            continue;
-        }

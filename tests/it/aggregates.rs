@@ -276,6 +276,73 @@ fn records_that_hide_a_field_are_left_out_and_that_is_said() {
 }
 
 #[test]
+fn records_left_out_because_of_condition_order_or_path_are_mentioned() {
+    let of_one_company = |field: &str| {
+        format!(
+            r#"[{{ models = ["sale.order", "res.partner"], hidden_fields = ["{field}"] }},
+                {{ models = ["sale.order"], fields = ["{field}"], domain = [["company_id","=",2]] }}]"#
+        )
+    };
+    let hidden_amount = of_one_company("amount_untaxed");
+    let hidden_country = r#"[{ models = ["sale.order"] }, { models = ["res.partner"], hidden_fields = ["country_id"] },
+            { models = ["res.partner"], fields = ["country_id"], domain = [["is_company","=",true]] },
+            { models = ["res.country"] }]"#;
+    let hidden_partners = r#"[{ models = ["sale.order"] }, { models = ["res.country"] },
+            { models = ["res.partner"], domain = [["is_company","=",true]] }]"#;
+    let country = json!({"group_by": ["partner_id.country_id"]});
+    for (rules, more, path) in [
+        (
+            &*hidden_amount,
+            json!({"group_by": ["partner_id"], "having": [["amount_untaxed:max", ">", 0]]}),
+            "amount_untaxed",
+        ),
+        (
+            &*hidden_amount,
+            json!({"group_by": ["partner_id"], "order": "amount_untaxed:max desc"}),
+            "amount_untaxed",
+        ),
+        (hidden_country, country.clone(), "partner_id.country_id"),
+        (hidden_partners, country, "partner_id.country_id"),
+    ] {
+        let stage = stage(rules);
+        let mut arguments = more;
+        arguments["model"] = json!("sale.order");
+        let text = aggregate(&stage, &arguments);
+        let remark =
+            format!("records that hide `{path}` from you are in no group, but in the total");
+        assert!(text.contains(&remark), "{arguments}: {text}");
+        let bodies = sent(&stage);
+        assert_ne!(bodies[0]["domain"], json!([]), "{arguments}");
+        assert_eq!(bodies[1]["domain"], json!([]), "{arguments}");
+        // One group has no total, unless others were filtered out.
+        if arguments.get("having").is_none() {
+            arguments["domain"] = json!([["id", "=", 1]]);
+            let text = aggregate(&stage, &arguments);
+            let remark = format!("records that hide `{path}` from you are left out");
+            assert!(text.contains(&remark), "{arguments}: {text}");
+        }
+    }
+}
+
+#[test]
+fn records_that_hide_the_currency_are_not_said_to_be_in_the_total() {
+    let stage = stage(
+        r#"[{ models = ["sale.order"], hidden_fields = ["currency_id"] },
+            { models = ["sale.order"], fields = ["currency_id"], domain = [["company_id","=",2]] }]"#,
+    );
+    let text = aggregate(
+        &stage,
+        &json!({"model": "sale.order", "group_by": ["partner_id"], "measures": ["amount_total:sum"]}),
+    );
+    assert!(
+        text.contains("records that hide `currency_id` from you are left out"),
+        "{text}"
+    );
+    let bodies = sent(&stage);
+    assert_eq!(bodies[1]["domain"], json!([["company_id", "=", 2]]));
+}
+
+#[test]
 fn order_by_a_link_is_total_even_where_links_are_equal() {
     let stage = TestGateway::anonymous();
     let arguments =

@@ -91,6 +91,11 @@ impl ReadAccess {
         &self.visible_in_all_records
     }
 
+    /// Whether some records may be hidden.
+    pub fn hides_records(&self) -> bool {
+        !self.row_filter.is_empty()
+    }
+
     /// The visible records.
     pub(super) fn row_filter(&self) -> &Domain {
         &self.row_filter
