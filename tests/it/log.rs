@@ -22,6 +22,11 @@ pub(crate) const REDIS_LOST: &str = "Lost Redis";
 /// The message when it works again.
 pub(crate) const REDIS_BACK: &str = "Reconnected to Redis";
 
+/// The message when an Odoo cannot be reached.
+pub(crate) const ODOO_LOST: &str = "Lost Odoo";
+/// The message when it answers again.
+pub(crate) const ODOO_BACK: &str = "Reconnected to Odoo";
+
 static LOG: Mutex<Vec<u8>> = Mutex::new(Vec::new());
 
 /// Everything Gatepost logs, and more of the libraries than operators see.

@@ -14,6 +14,7 @@ use http::{HeaderName, HeaderValue, Method, Request, header};
 use http_body_util::Full;
 use rustls::ClientConfig;
 use tokio::time::timeout;
+use tracing::{info, warn};
 
 use super::{
     Address, CallError, Dialect, InvalidAddress, Json2, OdooApiKey, WireRequest, WireResponse,
@@ -86,6 +87,8 @@ pub struct OdooClient {
     idle: Mutex<Vec<(Instant, OdooConnection)>>,
     /// Whether the server last answered on a connection that was idle before.
     reuses_connections: AtomicBool,
+    /// Whether no connection could be opened when one was last needed.
+    is_lost: AtomicBool,
 }
 
 /// The load of a client.
@@ -131,6 +134,7 @@ impl OdooClient {
             lookups: NameLookups::default(),
             idle: Mutex::new(Vec::new()),
             reuses_connections: AtomicBool::new(false),
+            is_lost: AtomicBool::new(false),
             settings,
         })
     }
@@ -198,6 +202,7 @@ impl OdooClient {
             .await
             .unwrap_or(Err(CallError::TimedOut { limit }))
             .and_then(|response| self.dialect.decode(response));
+        self.record_reachability(answer.as_ref().err());
         if let Err(CallError::NotOdoo(refusal)) = &answer
             && let Some(pause) = refusal.pause()
         {
@@ -241,11 +246,47 @@ impl OdooClient {
                 Err(ExchangeError::BeforeResponse(error)) => Err(CallError::CutOff(error.into())),
             }
         };
-        timeout(PING_TIMEOUT, ping)
+        let answer = timeout(PING_TIMEOUT, ping)
             .await
             .unwrap_or(Err(CallError::TimedOut {
                 limit: PING_TIMEOUT,
-            }))
+            }));
+        self.record_reachability(answer.as_ref().err());
+        answer
+    }
+
+    /// Logs that the server cannot be reached any more, and that it can be again.
+    fn record_reachability(&self, error: Option<&CallError>) {
+        let lost = match error {
+            Some(error @ CallError::Unreachable(_)) => Some(error),
+            None
+            | Some(CallError::Fault(_) | CallError::NotOdoo(_) | CallError::TooLarge { .. }) => {
+                None
+            }
+            // They do not show whether the server is there.
+            Some(
+                CallError::Busy { .. }
+                | CallError::CutOff(_)
+                | CallError::NotSent(_)
+                | CallError::OutcomeUnknown(_)
+                | CallError::Paused { .. }
+                | CallError::TimedOut { .. },
+            ) => return,
+        };
+        let url = &*self.settings.url;
+        match (lost, self.is_lost.swap(lost.is_some(), Relaxed)) {
+            (Some(error), false) => {
+                let diagnosis = self.diagnose(error);
+                warn!(
+                    odoo.url = url,
+                    error = diagnosis.cause,
+                    help = diagnosis.remedy,
+                    "Lost Odoo"
+                );
+            }
+            (None, true) => info!(odoo.url = url, "Reconnected to Odoo"),
+            (Some(_), true) | (None, false) => {}
+        }
     }
 
     /// The longest time until a call returns: its time in the queue and its timeout.

@@ -12,7 +12,10 @@ use super::{
     process::{GatewayProcess, wait_until},
     proxy::{Proxy, ProxyFault},
 };
-use crate::test_gateway::start_fake_odoo;
+use crate::{
+    log::{ODOO_BACK, ODOO_LOST},
+    test_gateway::start_fake_odoo,
+};
 
 /// Bounds of the instance that a fault reaches soon.
 const BOUNDS: &str = "connect_timeout_ms = 1_000
@@ -108,6 +111,14 @@ fn odoo_fault_is_reported_with_advice_and_ends_when_odoo_recovers() {
             "{fault:?}: it does not come back"
         );
         gateway.wait_for_metric("gatepost_odoo_up{instance=\"demo\"}", 1.0);
+        if kind == "odoo_unreachable" {
+            gateway.wait_for_log(ODOO_LOST, 1);
+            gateway.wait_for_log(ODOO_BACK, 1);
+        }
+        assert_eq!(
+            gateway.log().matches(ODOO_LOST).count(),
+            gateway.log().matches(ODOO_BACK).count()
+        );
         assert_eq!(
             gateway.metric("gatepost_odoo_calls_in_flight{instance=\"demo\"}"),
             Some(0.0)
