@@ -15,6 +15,11 @@ use gatepost_odoo_client::CallError;
 /// Models whose refusals are cached, per account.
 const MAX_MODELS: u64 = 300;
 
+/// How much longer a model stays refused than its schema would be cached. Only the
+/// names and values beside an answer depend on it, because a caller's own read is sent
+/// to Odoo; learning it again costs a call for each linked model.
+const MODEL_TTL_FACTOR: u32 = 12;
+
 /// The models and fields that Odoo refused to let one Odoo user read, so that it
 /// is not asked again and again.
 ///
@@ -30,12 +35,13 @@ pub(super) struct ReadRefusals {
 }
 
 impl ReadRefusals {
-    /// No refusals. Each expires after `ttl`.
+    /// No refusals. Those of fields expire after `ttl`, those of models after
+    /// [`MODEL_TTL_FACTOR`] times as long.
     pub(super) fn new(ttl: Duration) -> Self {
         Self {
             models: Cache::builder()
                 .max_capacity(MAX_MODELS)
-                .time_to_live(ttl)
+                .time_to_live(ttl.saturating_mul(MODEL_TTL_FACTOR))
                 .build(),
             fields: Cache::builder()
                 .max_capacity(MAX_MODELS)
