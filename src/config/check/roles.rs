@@ -105,8 +105,11 @@ impl ConfigChecker<'_> {
             let message = format!(
                 "this rule allows changes, and all of them are refused because of {settings}"
             );
-            let hint =
-                "change that setting, or remove the operations and methods that change records";
+            let hint = if settings.contains("service_key_writes") {
+                "add an Odoo user who may make these changes under `[instances.NAME.credentials.USER]` and name it as the `credential` of the role; set `service_key_writes` only if the user of the service key is meant to make them"
+            } else {
+                "change that setting, or remove the operations and methods that change records"
+            };
             self.warning(&at.path(path![key]), &message, Some(hint));
             return;
         }
