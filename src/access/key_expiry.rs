@@ -30,6 +30,10 @@ const QUESTION_INTERVAL: Duration = Duration::from_hours(24);
 /// How soon it is asked again if it did not answer.
 const RETRY_INTERVAL: Duration = Duration::from_mins(10);
 
+/// How soon it is asked again if no call with the key can work, so that the readiness
+/// recovers without a call by anyone.
+const REJECTED_INTERVAL: Duration = Duration::from_mins(1);
+
 /// How long after a key has expired Odoo is asked about those that are left.
 const AFTER_EXPIRY: Duration = Duration::from_mins(1);
 
@@ -176,6 +180,9 @@ impl KeyState {
             Err(error) if error.is_fault() => {}
             Err(_) => wait = RETRY_INTERVAL,
         }
+        if known.rejection.is_some() {
+            wait = wait.min(REJECTED_INTERVAL);
+        }
         known.next_question = Some(Instant::now() + wait);
     }
 
@@ -204,6 +211,8 @@ impl KeyState {
         self.is_rejected.store(true, Relaxed);
         known.rejection = Some(diagnosis.cause.as_str().into());
         let now = Instant::now();
+        let soon = now + REJECTED_INTERVAL;
+        known.next_question = known.next_question.map(|next| next.min(soon));
         let logged = known.rejection_logged.replace(now);
         if logged.is_some_and(|logged| now.duration_since(logged) < REJECTION_LOG_INTERVAL) {
             known.rejection_logged = logged;
@@ -303,9 +312,15 @@ fn expires_on(end: Timestamp, now: Timestamp) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
     use jiff::Timestamp;
 
-    use super::{KeyExpiry, rejection_cause};
+    use super::{KeyExpiry, KeyState, REJECTED_INTERVAL, rejection_cause};
+    use crate::access::OperationError;
+    use gatepost_base::{Diagnosis, InstanceName};
+    use gatepost_odoo::OdooError;
+    use gatepost_odoo_client::CallError;
 
     fn at(text: &str) -> Timestamp {
         text.parse().unwrap()
@@ -322,6 +337,35 @@ mod tests {
         {"id":3,"scope":"odoo.plugin.outlook","expiration_date":"2027-02-03 00:00:00"},
         {"id":4,"scope":false,"expiration_date":"2027-01-31 00:00:00"}
     ]"#;
+
+    #[test]
+    fn odoo_is_asked_again_soon_while_it_rejects_the_key() {
+        let no_database = || CallError::Fault(OdooError::UnknownDatabase);
+        let state = KeyState::default();
+        let reject = || {
+            let diagnosis = Diagnosis {
+                setting: "database",
+                cause: "dropped".to_owned(),
+                remedy: "restore it".to_owned(),
+            };
+            let instance = InstanceName::try_from("demo").unwrap();
+            state.record_rejection(&instance, None, &no_database(), diagnosis);
+        };
+        let is_soon = || state.is_question_due(Instant::now() + REJECTED_INTERVAL);
+        let now = Timestamp::now();
+        state.store(&Ok(None), now);
+        assert!(!is_soon());
+        // A call is rejected, and then the question.
+        reject();
+        assert!(is_soon() && !state.is_question_due(Instant::now()));
+        state.store(&Err(OperationError::from(no_database())), now);
+        assert!(is_soon() && !state.is_question_due(Instant::now()));
+        // Odoo answers the question.
+        state.record_answer();
+        state.store(&Ok(None), now);
+        assert_eq!(state.rejection(), None);
+        assert!(!state.is_question_due(Instant::now() + Duration::from_hours(23)));
+    }
 
     #[test]
     fn only_key_of_a_user_is_the_one_in_use() {
