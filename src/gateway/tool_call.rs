@@ -36,7 +36,7 @@ impl Conversation<'_> {
         };
         let name = request.params.tool_name()?;
         let unknown = || {
-            let allows = |operation| self.gateway.allows(self.context, operation);
+            let allows = |tool: &Tool| self.gateway.allows_tool(self.context, tool);
             let meant = tools::meant_tool(&name, allows);
             RequestError::UnknownTool {
                 name: name.chars().take(80).collect(),

@@ -1,7 +1,6 @@
 //! The tool that is meant by a name that no tool has.
 
 use super::{ALL, Tool};
-use gatepost_odoo::Operation;
 
 /// The longest name that is compared.
 const MAX_NAME: usize = 80;
@@ -42,8 +41,8 @@ const SYNONYMS: [(&str, &str); 14] = [
     ("undo_change", "undo revert rollback"),
 ];
 
-/// The tool that an unknown name means, of those whose operation is allowed.
-pub fn meant_tool(unknown: &str, allows: impl Fn(Operation) -> bool) -> Option<&'static str> {
+/// The tool that an unknown name means, of those that are allowed.
+pub fn meant_tool(unknown: &str, allows: impl Fn(&Tool) -> bool) -> Option<&'static str> {
     if unknown.len() > MAX_NAME {
         return None;
     }
@@ -61,7 +60,7 @@ pub fn meant_tool(unknown: &str, allows: impl Fn(Operation) -> bool) -> Option<&
         let mut entries = SYNONYMS.iter().filter(|(of, _)| *of == tool.name);
         tool.name == name || entries.any(|(_, others)| others.split(' ').any(|one| one == name))
     };
-    let allowed = || ALL.iter().filter(|tool| allows(tool.operation));
+    let allowed = || ALL.iter().filter(|tool| allows(tool));
     let synonym = names
         .iter()
         .find_map(|name| allowed().find(|tool| is_meant(tool, name)));
@@ -76,7 +75,7 @@ pub fn meant_tool(unknown: &str, allows: impl Fn(Operation) -> bool) -> Option<&
 
 #[cfg(test)]
 mod tests {
-    use super::{ALL, SYNONYMS, meant_tool};
+    use super::{ALL, SYNONYMS, Tool, meant_tool};
 
     #[test]
     fn names_of_odoo_and_of_other_servers_lead_to_the_tool() {
@@ -103,10 +102,13 @@ mod tests {
         assert_eq!(meant_tool("weather", |_| true), None);
         assert_eq!(meant_tool(&"x".repeat(1 << 20), |_| true), None);
         // A caller who may only read learns nothing of tools that write.
-        let reads = |operation: gatepost_odoo::Operation| operation.is_read();
+        let reads = |tool: &Tool| tool.operation.is_read();
         for unknown in ["create", "create_records", "update_record", "undo"] {
             assert_eq!(meant_tool(unknown, reads), None, "{unknown}");
         }
+        // Both call methods, but only one is offered to this caller.
+        let posts = |tool: &Tool| tool.name == "post_message";
+        assert_eq!(meant_tool("execute_kw", posts), None);
     }
 
     #[test]
