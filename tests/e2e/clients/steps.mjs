@@ -3,7 +3,7 @@
 // differences between the SDKs.
 import assert from "node:assert/strict";
 
-const READING = ["count_records", "describe_model", "find_by_name", "list_models", "read_records", "search_records"];
+const READING = ["aggregate_records", "count_records", "describe_model", "find_by_name", "list_models", "read_records", "search_records"];
 const CHANGING = ["call_method", "create_records", "delete_records", "import_records", "post_message", "undo_change", "update_records"];
 
 // `reads` means that this instance is read-only.
