@@ -50,7 +50,8 @@ const BOUNDS: [(CallKind, usize, usize); 7] = [
     (CallKind::Partners, 715, 130_000),
     (CallKind::Answer4Kb, 315, 108_000),
     (CallKind::Answer100Kb, 412, 475_000),
-    (CallKind::Answer1Mb, 530, 2_300_000),
+    // On a busy machine it arrives in more pieces, and its buffer grows in more steps.
+    (CallKind::Answer1Mb, 560, 2_600_000),
 ];
 
 /// Calls before counting: caches and buffers have their sizes afterwards.
