@@ -1,5 +1,7 @@
 //! Groups of records as a table.
 
+use std::collections::BTreeMap;
+
 use jiff::{
     ToSpan,
     civil::{Date, DateTime, Time, Weekday},
@@ -108,45 +110,48 @@ impl Groups {
             let start = group.get(&period.key)?.get(0)?.as_str()?;
             Some(local_time(start, period.kind, zone)?.date())
         };
-        let starts: Vec<Date> = self.0.iter().filter_map(start_of).collect();
-        let (Some(first), Some(last)) = (starts.iter().min(), starts.iter().max()) else {
+        let starts: Vec<Option<Date>> = self.0.iter().map(start_of).collect();
+        let dates = || starts.iter().flatten();
+        let (Some(first), Some(last)) = (dates().min(), dates().max()) else {
             return Some(());
         };
         let weekday = first.weekday();
         let bound = |day: Option<Date>| period_start(day?, granularity, weekday);
         let from = bound(bounds.0).map_or(*first, |day| day.min(*first));
         let to = bound(bounds.1).map_or(*last, |day| day.max(*last));
-        let values_of = |group: &Map<String, Value>| -> Vec<Value> {
-            let values = others.iter().map(|one| group.get(&one.key).cloned());
-            values.map(Option::unwrap_or_default).collect()
-        };
+        // Each combination of the other groupings, and where its group of a day is.
         let mut combinations: Vec<Vec<Value>> = Vec::new();
-        for group in &self.0 {
-            let values = values_of(group);
-            if !combinations.contains(&values) {
+        let mut numbers: BTreeMap<String, usize> = BTreeMap::new();
+        let mut places: BTreeMap<(Date, usize), &Map<String, Value>> = BTreeMap::new();
+        for (group, start) in self.0.iter().zip(&starts) {
+            let values = others.iter().map(|one| group.get(&one.key).cloned());
+            let values: Vec<Value> = values.map(Option::unwrap_or_default).collect();
+            let key = json!(values).to_string();
+            let number = *numbers.entry(key).or_insert(combinations.len());
+            if number == combinations.len() {
                 combinations.push(values);
+            }
+            if let Some(day) = start {
+                places.entry((*day, number)).or_insert(group);
             }
         }
         let mut filled = Vec::new();
         let mut day = from;
         while day <= to {
-            for values in &combinations {
-                let is_this = |group: &&Map<String, Value>| {
-                    start_of(group) == Some(day) && values_of(group) == *values
-                };
-                let group = match self.0.iter().find(is_this) {
-                    Some(group) => group.clone(),
+            for (number, values) in combinations.iter().enumerate() {
+                filled.push(match places.get(&(day, number)) {
+                    Some(group) => (*group).clone(),
                     None => empty_group(columns, &written_start(day, period.kind, zone)?, values),
-                };
-                filled.push(group);
+                });
             }
             if filled.len() > max_groups {
                 return None;
             }
             day = next_period(day, granularity)?;
         }
-        let dateless = self.0.iter().filter(|group| start_of(group).is_none());
-        filled.extend(dateless.cloned());
+        let dated = self.0.iter().zip(&starts);
+        let dateless = dated.filter(|(_, start)| start.is_none());
+        filled.extend(dateless.map(|(group, _)| group.clone()));
         self.0 = filled;
         Some(())
     }
