@@ -89,23 +89,27 @@ impl ConfigChecker<'_> {
         } else {
             "methods"
         };
-        let instances = self.config.instances.iter().filter(|(name, _)| {
-            let mut patterns = rule.instances.iter();
-            patterns.any(|pattern| pattern.matches(name.as_str()))
-        });
+        let instances = || {
+            self.config.instances.iter().filter(|(name, _)| {
+                let mut patterns = rule.instances.iter();
+                patterns.any(|pattern| pattern.matches(name.as_str()))
+            })
+        };
         let reasons: Option<BTreeSet<String>> = if role.writes == Writes::ReadOnly {
             Some([format!("`roles.{}.writes`, which is `read_only`", at.role)].into())
         } else {
-            instances
+            instances()
                 .map(|(name, instance)| read_only_setting(name, instance))
                 .collect()
         };
         if let Some(settings) = reasons.filter(|settings| !settings.is_empty()) {
+            let needs_credential = role.writes != Writes::ReadOnly
+                && instances().any(|(_, instance)| lacks_credential(instance));
             let settings = settings.into_iter().collect::<Vec<_>>().join(" and ");
             let message = format!(
                 "this rule allows changes, and all of them are refused because of {settings}"
             );
-            let hint = if settings.contains("service_key_writes") {
+            let hint = if needs_credential {
                 "add an Odoo user who may make these changes under `[instances.NAME.credentials.USER]` and name it as the `credential` of the role; set `service_key_writes` only if the user of the service key is meant to make them"
             } else {
                 "change that setting, or remove the operations and methods that change records"
@@ -279,6 +283,13 @@ fn read_only_setting(name: &InstanceName, instance: &InstanceConfig) -> Option<S
     if instance.writes == Writes::ReadOnly {
         return Some(format!("`instances.{name}.writes`, which is `read_only`"));
     }
-    (instance.credentials.is_empty() && !instance.service_key_writes)
+    lacks_credential(instance)
         .then(|| format!("`instances.{name}.service_key_writes`, which is `false`"))
+}
+
+/// Whether nothing can be changed for want of an Odoo user who may.
+fn lacks_credential(instance: &InstanceConfig) -> bool {
+    instance.writes != Writes::ReadOnly
+        && instance.credentials.is_empty()
+        && !instance.service_key_writes
 }
