@@ -12,27 +12,30 @@ use crate::{
 use gatepost_odoo::{Call, Context, FieldName, ModelName, RecordId, Schema, UserSearch};
 
 /// The links of these rows that cannot be restored.
-pub(super) async fn find_lost_links(
+pub(super) async fn find_lost_links<'s>(
     access: &OdooSession<'_>,
-    sources: impl Iterator<Item = (&Schema, &Map<String, Value>)>,
+    sources: impl Iterator<Item = (&'s Schema, &'s Map<String, Value>)>,
     context: &Context,
 ) -> Result<LostLinks, OperationError> {
-    let mut lost = LostLinks::default();
+    let mut relations: BTreeSet<&ModelName> = BTreeSet::new();
     let mut wanted: BTreeMap<ModelName, BTreeSet<RecordId>> = BTreeMap::new();
     for (schema, row) in sources {
         let values = row
             .iter()
             .filter_map(|(name, value)| Some((schema.field(name)?, value)));
         for (field, value) in values {
-            let linked = field.relation.iter();
-            let closed = linked
-                .filter(|model| access.may_read(model).is_err() && !access.finds_users(model));
-            lost.models.extend(closed.cloned());
+            relations.extend(&field.relation);
             for (model, id) in links_in_value(field, value) {
                 wanted.entry(model).or_default().insert(id);
             }
         }
     }
+    let is_closed =
+        |model: &&ModelName| access.may_read(model).is_err() && !access.finds_users(model);
+    let mut lost = LostLinks {
+        models: relations.into_iter().filter(is_closed).cloned().collect(),
+        ..LostLinks::default()
+    };
     for (model, ids) in wanted {
         let ids: Vec<RecordId> = ids.into_iter().collect();
         if access.finds_users(&model) {
